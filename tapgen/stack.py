@@ -1,0 +1,179 @@
+"""How a tier is written down: ``Draft`` collects, ``Stack`` is the finished description.
+
+``Draft.export`` is the only maker of ``Exported``, so holding one proves that the output exists;
+another tier uses it as the value it stands for. Drafts take care of what every template has: the
+environment's suffix, the console's form, deletion policies, the region guard and the digest.
+Nothing here renders, and nothing reaches AWS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from troposphere import (
+    AWSHelperFn,
+    AWSObject,
+    Equals,
+    Export,
+    FindInMap,
+    ImportValue,
+    Output,
+    Parameter,
+    Ref,
+    Region,
+    Sub,
+    Tags,
+    Template,
+)
+
+from tapgen import names, policies
+
+E = TypeVar("E")
+R = TypeVar("R", bound=AWSObject)
+
+DIGEST_OUTPUT = "TemplateDigest"
+_GUARD = "OnlyRegion"
+
+
+class Scope(Enum):
+    """How often a stack stands: once per environment, or once per account and region."""
+
+    ENVIRONMENT = "environment"
+    ACCOUNT = "account"
+
+
+class Exported(ImportValue):
+    """An output of one stack, in the form other stacks use it: an import."""
+
+    def __init__(self, key: str, name: Sub | str) -> None:
+        self.key = key
+        super().__init__(name)
+
+
+@dataclass(frozen=True)
+class Stack(Generic[E]):
+    """A finished description. ``exports`` is the whole interface to it."""
+
+    tier: str
+    scope: Scope
+    template: Template
+    exports: E
+
+    def document(self) -> dict[str, Any]:
+        """The template as plain data: what is rendered, judged and deployed."""
+        document: dict[str, Any] = self.template.to_dict()
+        return document
+
+
+class Draft:
+    """A template in the making.
+
+    ``tier`` names the module and the stack; ``purpose`` becomes the template's description.
+    """
+
+    def __init__(self, tier: str, purpose: str, scope: Scope = Scope.ENVIRONMENT) -> None:
+        self.tier, self.scope = tier, scope
+        self._template = Template(Description=purpose)
+        self._template.set_version("2010-09-09")
+        if scope is Scope.ENVIRONMENT:
+            self.parameter(
+                names.SUFFIX,
+                group="Environment",
+                label="Environment",
+                description="Ends every name, so that environments can stand side by side",
+                AllowedPattern=names.SUFFIX_PATTERN,
+                ConstraintDescription="lower-case letters, digits and single inner hyphens",
+                MinLength=1,
+                MaxLength=names.SUFFIX_LENGTH,
+            )
+
+    def parameter(
+        self, title: str, *, group: str, label: str, description: str, **properties: Any
+    ) -> Ref:
+        """Add a parameter to the console's form and return the reference to it.
+
+        ``properties`` are CloudFormation's own (``Type`` defaults to ``String``).
+        """
+        parameter = Parameter(title, Description=description, **{"Type": "String", **properties})
+        self._template.add_parameter(parameter)
+        self._template.add_parameter_to_group(parameter, group)
+        self._template.set_parameter_label(parameter, label)
+        return Ref(parameter)
+
+    def switch(self, title: str, *, group: str, label: str, description: str, default: bool) -> str:
+        """Add a true/false parameter and return the name of the condition that it is true."""
+        value = self.parameter(
+            title,
+            group=group,
+            label=label,
+            description=description,
+            Default=str(default).lower(),
+            AllowedValues=["true", "false"],
+        )
+        return self.condition(f"{title}IsOn", Equals(value, "true"))
+
+    def condition(self, name: str, holds: AWSHelperFn) -> str:
+        """Add a condition and return its name."""
+        return self._template.add_condition(name, holds)
+
+    def add(self, resource: R, leaving: policies.Leaving | None = None) -> R:
+        """Add a resource, with the deletion policies of its kind unless ``leaving`` says others."""
+        policies.apply(resource, leaving)
+        self._template.add_resource(resource)
+        return resource
+
+    def name(self, stem: str) -> Sub:
+        """A physical name that no other environment has: ``stem-{suffix}``."""
+        return Sub(f"{stem}-${{{names.SUFFIX}}}")
+
+    def name_tag(self, stem: str) -> Tags:
+        """The ``Name`` tag that people meet in consoles and bills."""
+        return Tags(Name=self.name(stem))
+
+    def output(self, key: str, value: object, description: str) -> None:
+        """Show a value in the stack's outputs, without letting other stacks depend on it."""
+        self._template.add_output(Output(key, Description=description, Value=value))
+
+    def export(self, key: str, value: object, description: str) -> Exported:
+        """Add an output with its export, and return the import of it for other tiers."""
+        name = self._export_name(key)
+        self._template.add_output(
+            Output(key, Description=description, Value=value, Export=Export(name))
+        )
+        return Exported(key, name)
+
+    def finish(self, exports: E) -> Stack[E]:
+        """Close the draft: add the region guard with the digest of everything else."""
+        digest = _digest(self._template.to_dict())
+        # A look-up that only Tokyo can answer: elsewhere CloudFormation refuses the template.
+        self._template.add_mapping(_GUARD, {names.REGION: {DIGEST_OUTPUT: digest}})
+        self.output(
+            DIGEST_OUTPUT,
+            FindInMap(_GUARD, Region, DIGEST_OUTPUT),
+            "Digest of the template this stack runs",
+        )
+        return Stack(self.tier, self.scope, self._template, exports)
+
+    def _export_name(self, key: str) -> Sub | str:
+        # Without the tier: keys are unique over all tiers, and a value may move house.
+        if self.scope is Scope.ACCOUNT:
+            return f"{names.stack_name(self.tier, None)}-{key}"
+        return Sub(f"{names.PROJECT}-${{{names.SUFFIX}}}-{key}")
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    # 64 bits: the digest tells two versions of one template apart, it guards against nobody.
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def digest_of(document: Mapping[str, Any]) -> str | None:
+    """The digest that a finished template carries; None for a template that tapgen did not make."""
+    mapping = document.get("Mappings", {}).get(_GUARD, {})
+    found = mapping.get(names.REGION, {}).get(DIGEST_OUTPUT)
+    return found if isinstance(found, str) else None
