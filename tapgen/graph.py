@@ -109,9 +109,16 @@ def imports(documents: Mapping[str, Document]) -> list[Import]:
         for section, prefix in (("Resources", ""), ("Outputs", "Outputs.")):
             for key, part in document.get(section, {}).items():
                 where = f"{prefix}{key}"
-                for name in _import_nodes(part):
-                    found.append(Import(stack, where, _name(name, document, stack, where)))
+                found += [
+                    Import(stack, where, name)
+                    for name in import_names(part, document, stack, where)
+                ]
     return found
+
+
+def import_names(part: Any, document: Document, stack: str, where: str) -> list[str]:
+    """The names that one part of a document imports. Raises ``UnreadableName``."""
+    return [_name(name, document, stack, where) for name in _import_nodes(part)]
 
 
 def edges(documents: Mapping[str, Document]) -> tuple[Edge, ...]:

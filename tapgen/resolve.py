@@ -2,8 +2,9 @@
 
 ``Known`` holds the values at hand (parameters, pseudo parameters, a template's mappings and
 conditions); ``value`` puts them in. What only AWS knows, a resource's attribute or another stack's
-export, raises ``Unresolvable``, or, with ``partial``, stays as it stands. Graph, plan and validation
-all read names through this one module, so that an export and its import are compared in one form.
+export, raises ``Unresolvable``, or, with ``partial``, stays as it stands. Graph, plan and
+validation all read names through this one module, so that an export and its import are compared
+in one form.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def describe() -> Stack[Exports]:
             Tags=draft.name_tag("video-processing-vpc"),
         )
     )
-    attachment = _internet(draft, vpc)
+    gateway, attachment = _internet(draft, vpc)
     public_routes = _routes(draft, "Public", vpc)
     draft.add(
         ec2.Route(
@@ -91,7 +91,7 @@ def describe() -> Stack[Exports]:
             DependsOn=attachment,
             RouteTableId=Ref(public_routes),
             DestinationCidrBlock=ANYWHERE,
-            GatewayId=Ref("InternetGateway"),
+            GatewayId=Ref(gateway),
         )
     )
     public = _subnets(draft, "Public", vpc, zones, PUBLIC_CIDRS, [public_routes, public_routes])
@@ -141,15 +141,16 @@ def _zones(draft: Draft) -> list[Ref]:
     ]
 
 
-def _internet(draft: Draft, vpc: ec2.VPC) -> ec2.VPCGatewayAttachment:
+def _internet(draft: Draft, vpc: ec2.VPC) -> tuple[ec2.InternetGateway, ec2.VPCGatewayAttachment]:
     gateway = draft.add(
         ec2.InternetGateway("InternetGateway", Tags=draft.name_tag("video-processing-internet"))
     )
-    return draft.add(
+    attachment = draft.add(
         ec2.VPCGatewayAttachment(
             "InternetGatewayAttachment", VpcId=Ref(vpc), InternetGatewayId=Ref(gateway)
         )
     )
+    return gateway, attachment
 
 
 def _routes(draft: Draft, name: str, vpc: ec2.VPC) -> ec2.RouteTable:
@@ -314,9 +315,14 @@ def _from(
                 FromPort=port,
                 ToPort=port,
                 SourceSecurityGroupId=GetAtt(source, "GroupId"),
-                Description=f"From {source.properties['GroupDescription'].lower()}",
+                Description=_origin(source),
             )
         )
+
+
+def _origin(source: ec2.SecurityGroup) -> str:
+    who = source.properties["GroupDescription"]
+    return f"From {who[0].lower()}{who[1:]}"
 
 
 def _gateway_endpoints(draft: Draft, vpc: ec2.VPC, routes: Sequence[ec2.RouteTable]) -> None:
@@ -363,7 +369,7 @@ def _interface_endpoints(
                     FromPort=HTTPS,
                     ToPort=HTTPS,
                     SourceSecurityGroupId=GetAtt(source, "GroupId"),
-                    Description=f"From {source.properties['GroupDescription'].lower()}",
+                    Description=_origin(source),
                 )
                 for source in (groups.function, groups.ecs)
             ],

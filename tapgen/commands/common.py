@@ -1,0 +1,161 @@
+"""What several commands share: options, the description, settings, prompts, tables."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tapgen.errors import Declined, UsageError
+
+if TYPE_CHECKING:
+    from tapgen.rollout import Description
+    from tapgen.session import Session
+    from tapgen.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Everything that tapgen keeps between two commands, beside the project.
+WORK_FOLDER = Path(".tapgen")
+
+
+class NeedsYes(UsageError):
+    """A question with nobody there to answer it."""
+
+    def __init__(self, question: str) -> None:
+        self.question = question
+        super().__init__(f"{question} Nobody can be asked here: use --yes")
+
+
+def env_option(command: F) -> F:
+    """``--env SUFFIX``, or the variable that the users' scripts have always set."""
+    return click.option(
+        "--env",
+        "-e",
+        metavar="SUFFIX",
+        envvar=["TAPGEN_ENV", "ENVIRONMENT_SUFFIX"],
+        required=True,
+        help="The environment: 1 to 20 lower-case letters, digits and single hyphens "
+        "(or ENVIRONMENT_SUFFIX).",
+    )(command)
+
+
+def aws_options(command: F) -> F:
+    """Which AWS: the embedded one, or a profile of the real one."""
+    command = click.option(
+        "--local", is_flag=True, envvar="TAPGEN_LOCAL", help="Use the embedded AWS on this machine."
+    )(command)
+    return click.option(
+        "--profile", "-p", metavar="NAME", help="The AWS profile to use (or AWS_PROFILE)."
+    )(command)
+
+
+def config_option(command: F) -> F:
+    """Where the settings file is."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("tapgen.toml"),
+        envvar="TAPGEN_CONFIG",
+        show_default=True,
+        help="The settings file; it may be missing.",
+    )(command)
+
+
+def output_option(*forms: str) -> Callable[[F], F]:
+    """``--output``, the first of ``forms`` being the default."""
+    return click.option(
+        "--output",
+        "-o",
+        "form",
+        type=click.Choice(forms),
+        default=forms[0],
+        show_default=True,
+        help="How to print the result.",
+    )
+
+
+def describe() -> Description:
+    """Everything the code describes."""
+    from tapgen import app
+    from tapgen.rollout import Description
+
+    stacks = app.describe()
+    return Description(app.documents(stacks), app.scopes(stacks))
+
+
+def settings_of(
+    env: str, description: Description, config: Path, flags: Sequence[str] = ()
+) -> Settings:
+    """The environment's settings, from the file, the variables and the flags."""
+    from tapgen import settings
+    from tapgen.stack import Scope
+
+    documents = [
+        document
+        for tier, document in description.documents.items()
+        if description.scopes[tier] is Scope.ENVIRONMENT
+    ]
+    return settings.load(
+        env, settings.keys(documents), file=config, variables=os.environ, flags=flags
+    )
+
+
+@contextmanager
+def session_for(settings: Settings, *, local: bool, profile: str | None) -> Iterator[Session]:
+    """A session in the account that the settings allow."""
+    from tapgen import session
+
+    with session.connect(
+        local=local,
+        home=WORK_FOLDER / "local",
+        profile=profile or settings.profile,
+        variables=os.environ,
+    ) as opened:
+        if not local:
+            session.check_account(settings.env, settings.account, opened.caller)
+        yield opened
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask, unless ``yes``. Raises ``Declined`` on no, ``NeedsYes`` where nobody can answer."""
+    if yes:
+        return
+    if not interactive():
+        raise NeedsYes(question)
+    if not click.confirm(question, default=False, err=True):
+        raise Declined("nothing was done")
+
+
+def interactive() -> bool:
+    """Whether somebody can answer a question."""
+    return sys.stdin.isatty() and not os.environ.get("CI")
+
+
+def live_screen() -> bool:
+    """Whether stderr is a terminal that can be drawn on, and rich is there to do it."""
+    if not sys.stderr.isatty() or os.environ.get("CI") or os.environ.get("TERM") == "dumb":
+        return False
+    from importlib.util import find_spec
+
+    return find_spec("rich") is not None
+
+
+def say(text: str = "") -> None:
+    """Tell a person something that is not the result."""
+    click.echo(text, err=True)
+
+
+def table(rows: Sequence[Sequence[str]], *, err: bool = False, indent: str = "") -> None:
+    """Print rows in columns, as wide as they need; the last column runs on."""
+    if not rows:
+        return
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo((indent + "  ".join([*cells, row[-1]])).rstrip(), err=err)

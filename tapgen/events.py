@@ -1,0 +1,96 @@
+"""What can happen during a run, as values: the engine tells, others show.
+
+Every run of ``deploy`` and ``destroy`` is a sequence of these; what a terminal, a log or a machine
+shows is read off them, and so is the exit status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tapgen.cloud import StackEvent
+
+
+@dataclass(frozen=True)
+class StackStarted:
+    """An operation began: ``action`` is ``create``, ``update``, ``recreate`` or ``delete``."""
+
+    stack: str
+    action: str
+    changes: int = 0
+
+
+@dataclass(frozen=True)
+class StackWaits:
+    """Somebody else's operation is under way; the stack's turn comes when it ends."""
+
+    stack: str
+    status: str
+
+
+@dataclass(frozen=True)
+class ResourceMoved:
+    """A resource changed its status."""
+
+    stack: str
+    event: StackEvent
+
+
+@dataclass(frozen=True)
+class StackUnchanged:
+    """Nothing to do: the stack is what the template describes, or is not there to be deleted."""
+
+    stack: str
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class StackDone:
+    """An operation ended well."""
+
+    stack: str
+    action: str
+    outputs: Mapping[str, str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StackFailed:
+    """An operation ended badly, or was refused. ``cause`` is the earliest resource that failed on
+    its own account, where one is known; ``remedy`` says what to do.
+    """
+
+    stack: str
+    status: str
+    reason: str
+    cause: StackEvent | None = None
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class StackSkipped:
+    """Not tried, because a stack it depends on failed or was skipped."""
+
+    stack: str
+    because: str
+
+
+@dataclass(frozen=True)
+class MonitoringTrouble:
+    """A question went unanswered; the operation runs on and is asked after again."""
+
+    stack: str
+    trouble: str
+
+
+Event = (
+    StackStarted
+    | StackWaits
+    | ResourceMoved
+    | StackUnchanged
+    | StackDone
+    | StackFailed
+    | StackSkipped
+    | MonitoringTrouble
+)

@@ -1,0 +1,79 @@
+"""Writing a file whole or not at all, and saying in one line why not."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from tapgen.errors import TapgenError
+
+
+class CannotWrite(TapgenError):
+    """A file or folder that could not be written; what stood there before still stands."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        self.path, self.error = path, error
+        super().__init__(f"cannot write {path}: {_reason(error)}; {_remedy(error)}")
+
+
+class CannotRead(TapgenError):
+    """A file that is there and could not be read as text."""
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        self.path, self.error = path, error
+        why = _reason(error) if isinstance(error, OSError) else "it is not UTF-8 text"
+        super().__init__(f"cannot read {path}: {why}; check the file and its permissions")
+
+
+def read_text(path: Path) -> str | None:
+    """Return the text of ``path``, None where there is no such file. Raises ``CannotRead``."""
+    try:
+        return path.read_bytes().decode()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CannotRead(path, error) from error
+
+
+def write(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path``: written beside it, flushed to the disk, then renamed onto it.
+
+    Raises ``CannotWrite``. Whatever interrupts it, the old file stays and nothing else is left.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as part:
+                part.write(content)
+                part.flush()
+                os.fsync(part.fileno())
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+    except OSError as error:
+        raise CannotWrite(path, error) from error
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room on the disk and run it again"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return "a file stands where a folder is needed: choose another folder with --out"
+    return "check its permissions, or choose another folder with --out"

@@ -1,0 +1,16 @@
+"""The embedded AWS: a whole account on this machine, for ``--local``, the demo and the tests.
+
+It is a launcher around exactly one version of ministack, run as a process of its own that listens
+on loopback only. Two sides, which never import each other:
+
+``lease.py`` is the side of the commands. A command takes a lease for as long as it needs the
+embedded AWS; the first lease starts the server, the last one to go lets it save and end. It needs
+the standard library only.
+
+``server.py`` and everything else here is the side of the server. It adds the resource types that
+ministack lacks (``resources/``), the rules of CloudFormation that it does not enforce
+(``exports.py``, ``rules.py``, ``replacement.py``), faults for tests (``faults.py``), and the state
+that outlives the process (``state.py``). ``reach.py`` names everything of ministack that is touched.
+
+The rest of tapgen sees a URL and a pair of keys, as it would see of any other AWS.
+"""

@@ -1,0 +1,50 @@
+"""The emulator with everything put in: this is the only place that knows all the extensions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tapgen.local import exports, operations, reach, replacement, resources, rules, state
+from tapgen.local.faults import Faults
+from tapgen.local.gate import Gate
+
+
+class Emulator:
+    """ministack in this process, extended. ``finished`` is called after each stack operation."""
+
+    def __init__(self, store: state.Store, *, finished: Callable[[], None]) -> None:
+        self._app = reach.module("app")
+        self._store = store
+        self.faults = Faults()
+        self.operations = operations.Operations(finished)
+        self._keep_to_itself()
+        self._save_in_one_file()
+        resources.install()
+        replacement.install()
+        exports.install()
+        self.operations.install()
+        rules.install(self.operations)
+        self.faults.install()
+
+    def gate(self, secret: str, *, ready: Callable[[], None], changed: Callable[[], None]) -> Gate:
+        """The application to serve."""
+        return Gate(self._app.app, secret, self.faults, ready=ready, changed=changed)
+
+    def picture(self) -> state.Collected:
+        """The state of every service that was used, to be taken on the server's own thread."""
+        services: Mapping[str, Callable[[], Any]] = self._app._build_persistence_save_dict()
+        return self._store.collect(services)
+
+    def settle(self) -> None:
+        """After the state was read: stacks that were cut off get a state they can be left from."""
+        operations.settle_cut_off(reach.cloudformation()._stacks._data)
+
+    def _keep_to_itself(self) -> None:
+        """No scripts from well-known folders are run, at start or when ready."""
+        self._app._collect_scripts = lambda *folders: []
+
+    def _save_in_one_file(self) -> None:
+        app, store = self._app, self._store
+        app.load_state = store.payload
+        app.save_all = lambda services: store.write(store.collect(services))

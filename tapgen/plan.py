@@ -1,0 +1,175 @@
+"""What is to be done about each stack: the wanted against the deployed. Pure.
+
+A stack is unchanged when its status is good and its digest, parameters and tags are the wanted
+ones; one DescribeStacks tells all of it. Every status of CloudFormation has its row here, so that
+no run starts an operation that must be refused half-way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from tapgen import names, stack
+from tapgen.cloud import DeployedStack, Request
+from tapgen.errors import TapgenError
+from tapgen.resolve import Document
+
+GOOD = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"})
+# Rolled back to the state before: as good a ground for an update as any.
+UPDATABLE = GOOD | {"UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"}
+# Never got anywhere: CloudFormation lets them be deleted and nothing else.
+STILLBORN = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"})
+# CloudFormation's limit for a template in the request itself (its quotas page).
+INLINE_BYTES = 51_200
+
+
+class Action(Enum):
+    """What a run does about a stack."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    KEEP = "keep"
+    RECREATE = "recreate"
+    WAIT = "wait"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A stack as it should be: the document, its text as rendered, and what it is deployed with."""
+
+    tier: str
+    document: Document
+    request: Request
+
+    @property
+    def name(self) -> str:
+        """The stack's name."""
+        return self.request.stack
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do about one stack, and why."""
+
+    tier: str
+    stack: str
+    action: Action
+    why: str
+
+
+class MissingParameter(TapgenError):
+    """A parameter without a default that nothing gives a value."""
+
+    def __init__(self, tier: str, parameter: str) -> None:
+        self.tier, self.parameter = tier, parameter
+        super().__init__(
+            f"{tier}: parameter {parameter} has no default and tapgen does not know what to give it"
+        )
+
+
+def wanted(
+    tier: str,
+    document: Document,
+    text: str,
+    *,
+    env: str | None,
+    given: Mapping[str, str],
+    tags: Mapping[str, str],
+) -> Wanted:
+    """A tier's stack in the environment ``env`` (None: the account's own).
+
+    ``given`` holds values by parameter for all stacks; each takes the ones it declares, and its
+    defaults for the rest. Raises ``MissingParameter``.
+    """
+    values = dict(given)
+    if env is not None:
+        values[names.SUFFIX] = env
+    parameters = {}
+    for title, parameter in document.get("Parameters", {}).items():
+        if title in values:
+            parameters[title] = values[title]
+        elif "Default" in parameter:
+            parameters[title] = str(parameter["Default"])
+        else:
+            raise MissingParameter(tier, title)
+    request = Request(
+        names.stack_name(tier, env), text, parameters, dict(tags), capabilities(document)
+    )
+    return Wanted(tier, document, request)
+
+
+def capabilities(document: Document) -> tuple[str, ...]:
+    """The capabilities that the template needs, and no others."""
+    resources: Iterable[Any] = document.get("Resources", {}).values()
+    needed = []
+    if any(str(resource.get("Type", "")).startswith("AWS::IAM::") for resource in resources):
+        needed.append("CAPABILITY_NAMED_IAM")
+    if "Transform" in document:
+        needed.append("CAPABILITY_AUTO_EXPAND")
+    return tuple(needed)
+
+
+def decide(item: Wanted, deployed: DeployedStack | None) -> Step:
+    """What to do about one stack, from what AWS says of it now."""
+    action, why = _decide(item, deployed)
+    return Step(item.tier, item.name, action, why)
+
+
+def _decide(item: Wanted, deployed: DeployedStack | None) -> tuple[Action, str]:
+    size = len(item.request.template.encode())
+    if size > INLINE_BYTES:
+        return (
+            Action.REFUSE,
+            f"its template has {size:,} bytes, more than {INLINE_BYTES:,}; split the tier",
+        )
+    if deployed is None:
+        return Action.CREATE, "not deployed yet"
+    status = deployed.status
+    if status == "REVIEW_IN_PROGRESS":
+        return Action.CREATE, "only a change set waits there"
+    if status.endswith("_IN_PROGRESS"):
+        return Action.WAIT, f"an operation is under way ({status})"
+    if status in STILLBORN:
+        return Action.RECREATE, f"its creation failed ({status}); it can only be deleted"
+    if status not in UPDATABLE:
+        return Action.REFUSE, _way_out(item.name, status)
+    differing = differences(item, deployed)
+    if status in GOOD and not differing:
+        return Action.KEEP, "unchanged"
+    return Action.UPDATE, ", ".join(differing) or f"its last update was rolled back ({status})"
+
+
+def differences(item: Wanted, deployed: DeployedStack) -> list[str]:
+    """In what the deployed stack differs: ``template``, ``parameter X``, ``tag X``; or nothing."""
+    found = []
+    digest = stack.digest_of(item.document)
+    if digest is None or deployed.outputs.get(stack.DIGEST_OUTPUT) != digest:
+        found.append("template")
+    found += _differing("parameter", item.request.parameters, deployed.parameters)
+    found += _differing("tag", item.request.tags, deployed.tags)
+    return found
+
+
+def _differing(kind: str, want: Mapping[str, str], have: Mapping[str, str]) -> list[str]:
+    keys = sorted(key for key in {*want, *have} if want.get(key) != have.get(key))
+    return [f"{kind} {key}" for key in keys]
+
+
+def _way_out(name: str, status: str) -> str:
+    if status == "DELETE_FAILED":
+        return f"its deletion failed ({status}): finish it with tapgen destroy, then deploy"
+    if status == "UPDATE_ROLLBACK_FAILED":
+        return (
+            f"its rollback failed ({status}): mend what the stack's events name, then "
+            f"aws cloudformation continue-update-rollback --stack-name {name}"
+        )
+    if status == "UPDATE_FAILED":
+        return (
+            f"its update failed and was not rolled back ({status}): "
+            f"aws cloudformation rollback-stack --stack-name {name}, then deploy"
+        )
+    return f"tapgen does not know what to do with a stack in {status}: look at it in the console"

@@ -1,0 +1,194 @@
+"""Shows a run while it goes on: a live table on a terminal, lines in a log, JSON for machines.
+
+Each of the three is handed the same events. Colour only repeats what a word or a sign says already.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from typing import IO, Any, Protocol
+
+import click
+
+from tapgen.events import (
+    Event,
+    MonitoringTrouble,
+    ResourceMoved,
+    StackDone,
+    StackFailed,
+    StackSkipped,
+    StackStarted,
+    StackUnchanged,
+    StackWaits,
+)
+from tapgen.schedule import Clock
+from tapgen.summary import DONE_WORDS, clock_time
+
+DOING = {"create": "creating", "update": "updating", "recreate": "recreating", "delete": "deleting"}
+
+
+class Progress(Protocol):
+    """Shows events as they come."""
+
+    def __enter__(self) -> Progress:
+        """Begin to show."""
+
+    def __exit__(self, *exc: object) -> None:
+        """Leave the screen as it should stay."""
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+
+
+class Lines(AbstractContextManager["Lines"]):
+    """A line for each thing that matters; with ``verbose`` one for each resource too."""
+
+    def __init__(self, stream: IO[str], stacks: Sequence[str], *, verbose: bool = False) -> None:
+        self._stream, self._verbose = stream, verbose
+        self._width = max(map(len, stacks), default=0)
+
+    def __exit__(self, *exc: object) -> None:
+        """Nothing to leave: a line is a line."""
+
+    def show(self, event: Event) -> None:
+        """Write the event's line, if it has one."""
+        if isinstance(event, ResourceMoved) and not self._verbose and not _is_failure(event):
+            return
+        click.echo(f"{event.stack.ljust(self._width)}  {told(event)}", file=self._stream)
+
+
+class Json(AbstractContextManager["Json"]):
+    """One JSON object a line; the first says which version of this form it is."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __exit__(self, *exc: object) -> None:
+        """Nothing to leave."""
+
+    def show(self, event: Event) -> None:
+        """Write the event as an object with a ``type``."""
+        write_json(self._stream, {"type": type(event).__name__, **_plain(event)})
+
+
+class Live(AbstractContextManager["Live"]):
+    """A table that changes in place, for a terminal. Needs rich."""
+
+    def __init__(self, stream: IO[str], stacks: Sequence[str], clock: Clock) -> None:
+        from rich.console import Console
+        from rich.live import Live as Screen
+
+        self._clock = clock
+        self._stacks = list(stacks)
+        self._says: dict[str, str] = dict.fromkeys(stacks, "waiting")
+        self._since: dict[str, float] = {}
+        self._took: dict[str, str] = {}
+        self._resources: dict[str, dict[str, str]] = {stack: {} for stack in stacks}
+        console = Console(file=stream, highlight=False)
+        # Drawn four times a second, so that the seconds run while AWS is silent.
+        self._screen = Screen(
+            console=console, get_renderable=self._table, refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> Live:
+        """Take the lower part of the screen."""
+        self._screen.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Give it back; the summary follows."""
+        self._screen.stop()
+
+    def show(self, event: Event) -> None:
+        """Change the table."""
+        stack = event.stack
+        if isinstance(event, ResourceMoved):
+            self._resources.setdefault(stack, {})[event.event.logical_id] = event.event.status
+            if event.event.logical_id != stack:
+                self._says[stack] = f"{event.event.status} {event.event.logical_id}"
+            return
+        if stack not in self._says:
+            self._screen.console.print(f"{stack}  {told(event)}")
+            return
+        self._says[stack] = told(event)
+        if isinstance(event, StackStarted):
+            self._since.setdefault(stack, self._clock.now())
+        elif isinstance(event, (StackDone, StackFailed)) and stack in self._since:
+            self._took[stack] = clock_time(self._clock.now() - self._since.pop(stack))
+
+    def _table(self) -> Any:
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, justify="right")
+        table.add_column(no_wrap=True, justify="right")
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        for stack in self._stacks:
+            table.add_row(stack, self._counted(stack), self._elapsed(stack), self._says[stack])
+        return table
+
+    def _counted(self, stack: str) -> str:
+        own = {name: status for name, status in self._resources[stack].items() if name != stack}
+        done = Counter(status.endswith("_COMPLETE") for status in own.values())[True]
+        return f"{done}/{len(own)}" if own else ""
+
+    def _elapsed(self, stack: str) -> str:
+        if stack in self._since:
+            return clock_time(self._clock.now() - self._since[stack])
+        return self._took.get(stack, "")
+
+
+def told(event: Event) -> str:
+    """What an event says, in one line, without the stack's name."""
+    match event:
+        case StackStarted(action=action, changes=changes):
+            many = f", {changes} change{'s' * (changes != 1)}" if changes else ""
+            return f"{DOING[action]}{many}"
+        case StackWaits(status=status):
+            return f"waits for the operation under way ({status})"
+        case ResourceMoved(event=moved):
+            reason = f": {moved.reason}" if moved.reason else ""
+            return f"{moved.status} {moved.logical_id} ({moved.type}){reason}"
+        case StackUnchanged():
+            return "unchanged"
+        case StackDone(action=action, seconds=seconds):
+            return f"{DONE_WORDS[action]} in {clock_time(seconds)}"
+        case StackFailed():
+            return f"failed: {failure(event)}"
+        case StackSkipped(because=because):
+            return f"skipped, because {because} failed"
+        case MonitoringTrouble(trouble=trouble):
+            return trouble
+
+
+def failure(event: StackFailed) -> str:
+    """Where it failed and why, in one line."""
+    where = f"{event.cause.logical_id} ({event.cause.type}): " if event.cause else ""
+    status = f" [{event.status}]" if event.status else ""
+    return f"{where}{event.reason}{status}"
+
+
+def write_json(stream: IO[str], value: Mapping[str, Any]) -> None:
+    """Write one object as one line."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=str), file=stream)
+
+
+def _plain(event: Event) -> dict[str, Any]:
+    assert is_dataclass(event)
+    return {key: _jsonable(item) for key, item in asdict(event).items()}
+
+
+def _jsonable(item: Any) -> Any:
+    if isinstance(item, dict):
+        return {key: _jsonable(part) for key, part in item.items()}
+    return item.isoformat() if isinstance(item, datetime) else item
+
+
+def _is_failure(event: ResourceMoved) -> bool:
+    return event.event.status.endswith("_FAILED") and "cancel" not in event.event.reason.lower()

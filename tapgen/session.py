@@ -1,0 +1,111 @@
+"""One AWS to talk to, and the guards before the first word: the right region, the right account.
+
+AWS itself, or the embedded one on this machine; what follows does not know which.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tapgen import names
+from tapgen.cloud import Account, Caller, CloudFormation
+from tapgen.errors import TapgenError, UsageError
+from tapgen.operation import Pace, aws_pace, local_pace
+from tapgen.schedule import Clock, SystemClock
+
+
+@dataclass(frozen=True)
+class Session:
+    """Who we are, where, and the two doors to it."""
+
+    caller: Caller
+    cloud: CloudFormation
+    account: Account
+    clock: Clock
+    pace: Pace
+    local: bool
+
+
+class WrongRegion(UsageError):
+    """The environment asks for another region than the one the system lives in."""
+
+    def __init__(self, variable: str, region: str) -> None:
+        self.variable, self.region = variable, region
+        super().__init__(
+            f"{variable} is {region!r}, but this system lives in {names.REGION} only; "
+            f"unset it, or set it to {names.REGION}"
+        )
+
+
+class WrongAccount(TapgenError):
+    """The credentials belong to another account than the environment is meant for."""
+
+    def __init__(self, env: str, wanted: str, found: str) -> None:
+        self.env, self.wanted, self.found = env, wanted, found
+        super().__init__(
+            f"environment {env!r} belongs to account {wanted}, but these credentials are of "
+            f"{found}; choose another profile (AWS_PROFILE), or mend 'account' in tapgen.toml"
+        )
+
+
+def check_region(variables: Mapping[str, str]) -> None:
+    """Refuse to go on when the environment names another region. Raises ``WrongRegion``."""
+    for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        region = variables.get(variable)
+        if region:
+            if region != names.REGION:
+                raise WrongRegion(variable, region)
+            return
+
+
+def check_account(env: str, wanted: str | None, caller: Caller) -> None:
+    """Refuse to go on in another account than the settings name. Raises ``WrongAccount``."""
+    if wanted is not None and wanted != caller.account:
+        raise WrongAccount(env, wanted, caller.account)
+
+
+@contextmanager
+def connect(
+    *, local: bool, home: Path, profile: str | None, variables: Mapping[str, str]
+) -> Iterator[Session]:
+    """Open a session; ``home`` is where the embedded AWS keeps its state.
+
+    Raises ``WrongRegion``, ``cloud.CloudError``, and what the embedded AWS may refuse.
+    """
+    check_region(variables)
+    if local:
+        from tapgen.local.lease import lease
+
+        with lease(home) as embedded:
+            from tapgen.aws import Endpoint
+
+            yield _session(None, Endpoint(embedded.url, embedded.access_key, embedded.secret_key))
+    else:
+        yield _session(profile, None)
+
+
+def _session(profile: str | None, endpoint: object) -> Session:
+    from tapgen.aws import AwsAccount, AwsCloudFormation, Connection, Endpoint
+
+    assert endpoint is None or isinstance(endpoint, Endpoint)
+    connection = Connection(profile, endpoint)
+    account = AwsAccount(connection)
+    return Session(
+        account.caller(),
+        AwsCloudFormation(connection),
+        account,
+        SystemClock(),
+        local_pace if endpoint else aws_pace,
+        local=endpoint is not None,
+    )
+
+
+def new_run_id() -> str:
+    """A name for one run, unlike any other's: the second it began, and something random."""
+    import secrets
+
+    return f"{time.strftime('%Y%m%d%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"

@@ -1,0 +1,304 @@
+"""The settings of one environment: checked once, then frozen.
+
+They come from ``tapgen.toml`` (``[defaults]``, then ``[env.NAME]``), over it the environment's
+variables (``TAPGEN_KEY``), over those the command line (``--set KEY=VALUE``). Which keys there are
+follows from the templates: every parameter with a default is one, ``DbInstanceClass`` as
+``db_instance_class``, and takes what the template says it takes. A parameter without a default is
+the deployer's to fill. Beside them stand the few keys of the deployer itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tapgen import files, names
+from tapgen.errors import UsageError
+from tapgen.resolve import Document
+
+FILE = "tapgen.toml"
+PREFIX = "TAPGEN_"
+# Variables of the command line's own options; every other TAPGEN_… must be a setting.
+OPTIONS = frozenset({"TAPGEN_ENV", "TAPGEN_DEBUG", "TAPGEN_CONFIG", "TAPGEN_LOCAL"})
+DEFAULT_CONCURRENCY = 4
+
+
+class BadSettings(UsageError):
+    """A settings file, variable or flag that says something that cannot be."""
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(f"{where}: {why}")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One setting: how it is called, what it takes (in words), and how a value is checked.
+
+    ``accept`` returns the value in its final form or raises ``ValueError``.
+    """
+
+    name: str
+    takes: str
+    accept: Callable[[Any], Any]
+    parameter: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one environment is deployed with. ``parameters`` holds only what somebody set."""
+
+    env: str
+    account: str | None = None
+    profile: str | None = None
+    concurrency: int = DEFAULT_CONCURRENCY
+    tags: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def keys(documents: Iterable[Document]) -> dict[str, Key]:
+    """Every key there is: the deployer's own, and one per parameter with a default."""
+    found = {key.name: key for key in _OWN}
+    for document in documents:
+        for title, parameter in document.get("Parameters", {}).items():
+            if "Default" in parameter:
+                key = _key_of(title, parameter)
+                found.setdefault(key.name, key)
+    return found
+
+
+def load(
+    env: str,
+    known: Mapping[str, Key],
+    *,
+    file: Path | None,
+    variables: Mapping[str, str],
+    flags: Iterable[str] = (),
+) -> Settings:
+    """Return the settings of ``env``.
+
+    ``file`` may be missing; ``variables`` is the process environment; ``flags`` are ``KEY=VALUE``.
+    The whole file is checked, other environments' blocks too. Raises ``BadSettings``,
+    ``names.BadSuffix`` or ``files.CannotRead``.
+    """
+    names.checked_suffix(env)
+    chosen: dict[str, Any] = {}
+    for block in _blocks(file, known, env):
+        chosen = _over(chosen, block)
+    chosen = _over(chosen, _from_variables(variables, known))
+    chosen = _over(chosen, _from_flags(flags, known))
+    own = {key.name for key in _OWN}
+    parameters = {
+        str(known[name].parameter): value for name, value in chosen.items() if name not in own
+    }
+    kept = {name: value for name, value in chosen.items() if name in own}
+    return Settings(env=env, parameters=parameters, **kept)
+
+
+def environments(file: Path | None, known: Mapping[str, Key]) -> tuple[str, ...]:
+    """The environments that the file names, sorted; raises as ``load`` does."""
+    return tuple(sorted(_read(file, known)[1]))
+
+
+def _over(low: dict[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**low, **high}
+    if "tags" in low and "tags" in high:
+        merged["tags"] = {**low["tags"], **high["tags"]}
+    return merged
+
+
+def _blocks(file: Path | None, known: Mapping[str, Key], env: str) -> list[dict[str, Any]]:
+    defaults, by_env = _read(file, known)
+    return [defaults, by_env.get(env, {})]
+
+
+def _read(
+    file: Path | None, known: Mapping[str, Key]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    text = None if file is None else files.read_text(file)
+    if file is None or text is None:
+        return {}, {}
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings(str(file), f"not valid TOML: {error}") from error
+    for section in data:
+        if section not in ("defaults", "env"):
+            raise BadSettings(
+                str(file), f"unknown section [{section}]; there are [defaults] and [env.NAME]"
+            )
+    defaults = _checked_block(file, "defaults", data.get("defaults", {}), known)
+    by_env = {}
+    for name, block in _table(file, "env", data.get("env", {})).items():
+        try:
+            names.checked_suffix(name)
+        except names.BadSuffix as error:
+            raise BadSettings(f"{file}, [env.{name}]", str(error)) from error
+        by_env[name] = _checked_block(file, f"env.{name}", block, known)
+    return defaults, by_env
+
+
+def _table(file: Path, section: str, block: Any) -> dict[str, Any]:
+    if not isinstance(block, dict):
+        raise BadSettings(f"{file}, {section}", "must be a table, as in [env.dev]")
+    return block
+
+
+def _checked_block(
+    file: Path, section: str, block: Any, known: Mapping[str, Key]
+) -> dict[str, Any]:
+    return {
+        name: _checked(f"{file}, [{section}] {name}", name, value, known)
+        for name, value in _table(file, section, block).items()
+    }
+
+
+def _from_variables(variables: Mapping[str, str], known: Mapping[str, Key]) -> dict[str, Any]:
+    return {
+        name.removeprefix(PREFIX).lower(): _checked(
+            name, name.removeprefix(PREFIX).lower(), _parsed(value), known
+        )
+        for name, value in sorted(variables.items())
+        if name.startswith(PREFIX) and name not in OPTIONS
+    }
+
+
+def _from_flags(flags: Iterable[str], known: Mapping[str, Key]) -> dict[str, Any]:
+    found = {}
+    for flag in flags:
+        name, equals, value = flag.partition("=")
+        if not equals:
+            raise BadSettings(f"--set {flag}", "is not KEY=VALUE")
+        found[name] = _checked(f"--set {name}", name, _parsed(value), known)
+    return found
+
+
+class _Typed(str):
+    """A value that came as text and may stand for a number or a list."""
+
+
+def _parsed(value: str) -> _Typed:
+    return _Typed(value)
+
+
+def _checked(where: str, name: str, value: Any, known: Mapping[str, Key]) -> Any:
+    if name not in known:
+        close = difflib.get_close_matches(name, list(known), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
+        raise BadSettings(where, f"no such setting; {hint}")
+    try:
+        return known[name].accept(value)
+    except ValueError:
+        raise BadSettings(
+            where, f"{value!r} is not accepted; it takes {known[name].takes}"
+        ) from None
+
+
+def _key_of(title: str, parameter: Mapping[str, Any]) -> Key:
+    return Key(
+        names.setting_key(title), _in_words(parameter), lambda value: _fit(value, parameter), title
+    )
+
+
+def _in_words(parameter: Mapping[str, Any]) -> str:
+    if "AllowedValues" in parameter:
+        return " or ".join(repr(choice) for choice in parameter["AllowedValues"])
+    kind = parameter["Type"]
+    words = "a number" if kind == "Number" else "a list of texts" if _is_list(kind) else "a text"
+    low, high = (parameter.get(f"{end}{_measure(kind)}") for end in ("Min", "Max"))
+    if low is not None and high is not None:
+        words += f" from {low} to {high}" + ("" if kind == "Number" else " characters")
+    elif high is not None:
+        words += f" of at most {high}" + ("" if kind == "Number" else " characters")
+    elif low is not None:
+        words += f" of at least {low}" + ("" if kind == "Number" else " characters")
+    if "AllowedPattern" in parameter:
+        told = parameter.get("ConstraintDescription")
+        words += f" ({told})" if told else f" matching {parameter['AllowedPattern']}"
+    return words
+
+
+def _fit(value: Any, parameter: Mapping[str, Any]) -> str:
+    """``value`` as CloudFormation takes it, a string; ``ValueError`` when the template refuses."""
+    kind = parameter["Type"]
+    if _is_list(kind):
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise ValueError
+        return ",".join(item.strip() for item in items)
+    text = _as_text(value, parameter)
+    if "AllowedValues" in parameter and text not in [str(v) for v in parameter["AllowedValues"]]:
+        raise ValueError
+    if "AllowedPattern" in parameter and re.fullmatch(parameter["AllowedPattern"], text) is None:
+        raise ValueError
+    measured = float(text) if kind == "Number" else len(text)
+    low, high = (parameter.get(f"{end}{_measure(kind)}") for end in ("Min", "Max"))
+    if (low is not None and measured < float(low)) or (high is not None and measured > float(high)):
+        raise ValueError
+    return text
+
+
+def _as_text(value: Any, parameter: Mapping[str, Any]) -> str:
+    switch = set(map(str, parameter.get("AllowedValues", ()))) == {"true", "false"}
+    if isinstance(value, bool):
+        if not switch:
+            raise ValueError
+        return str(value).lower()
+    # Numbers only where the template wants one: TOML's 16.10 is the number 16.1.
+    if isinstance(value, (int, float)) and parameter["Type"] == "Number":
+        return str(value)
+    if not isinstance(value, str):
+        raise ValueError
+    return str(value)
+
+
+def _is_list(kind: str) -> bool:
+    return kind == "CommaDelimitedList" or kind.startswith("List<")
+
+
+def _measure(kind: str) -> str:
+    return "Value" if kind == "Number" else "Length"
+
+
+def _account(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch("[0-9]{12}", value):
+        return str(value)
+    raise ValueError
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return str(value)
+    raise ValueError
+
+
+def _concurrency(value: Any) -> int:
+    number = int(value) if isinstance(value, _Typed) else value
+    if isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= 32:
+        return number
+    raise ValueError
+
+
+def _tags(value: Any) -> dict[str, str]:
+    if isinstance(value, _Typed):
+        pairs = [pair.partition("=") for pair in value.split(",")]
+        value = {key.strip(): item.strip() for key, _, item in pairs}
+    if not isinstance(value, dict) or not all(
+        isinstance(key, str) and key and isinstance(item, str) and not key.startswith("aws:")
+        for key, item in value.items()
+    ):
+        raise ValueError
+    return dict(value)
+
+
+_OWN = (
+    Key("account", "an account id of 12 digits in quotes", _account),
+    Key("profile", "the name of an AWS profile", _words),
+    Key("concurrency", "a whole number from 1 to 32", _concurrency),
+    Key("tags", "texts by name, as in { CostCenter = 'video' }; no name starts with aws:", _tags),
+)

@@ -1,0 +1,91 @@
+"""How a run ended: read off its events, and nothing else.
+
+A stack that never reported an end counts as interrupted; a summary never rounds up to success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tapgen.errors import Exit
+from tapgen.events import (
+    Event,
+    StackDone,
+    StackFailed,
+    StackSkipped,
+    StackStarted,
+    StackUnchanged,
+    StackWaits,
+)
+
+End = StackDone | StackFailed | StackSkipped | StackUnchanged
+
+DONE_WORDS = {
+    "create": "created",
+    "update": "updated",
+    "recreate": "recreated",
+    "delete": "deleted",
+}
+
+
+@dataclass
+class Summary:
+    """The ends of ``stacks``, in their order, as far as they are known."""
+
+    stacks: Sequence[str]
+    ends: dict[str, End] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
+
+    def take(self, event: Event) -> None:
+        """Learn from one event."""
+        if isinstance(event, (StackStarted, StackWaits)):
+            self.begun.add(event.stack)
+        elif isinstance(event, (StackDone, StackFailed, StackSkipped, StackUnchanged)):
+            self.ends[event.stack] = event
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Stack, how it ended, and what there is to say of it."""
+        return [(stack, *self.row_of(stack)) for stack in self.stacks]
+
+    def row_of(self, stack: str) -> tuple[str, str]:
+        """How one stack ended, and what there is to say of it."""
+        end = self.ends.get(stack)
+        if isinstance(end, StackDone):
+            return DONE_WORDS[end.action], clock_time(end.seconds)
+        if isinstance(end, StackUnchanged):
+            return "unchanged", ""
+        if isinstance(end, StackSkipped):
+            return "skipped", f"{end.because} failed"
+        if isinstance(end, StackFailed):
+            return "failed", end.reason
+        if stack in self.begun:
+            return "interrupted", "the operation runs on in AWS; the same command picks it up"
+        return "not started", ""
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether there was nothing to do."""
+        return all(isinstance(self.ends.get(stack), StackUnchanged) for stack in self.stacks)
+
+    @property
+    def status(self) -> Exit:
+        """The exit status of the run."""
+        good = (StackDone, StackUnchanged)
+        if all(isinstance(self.ends.get(stack), good) for stack in self.stacks):
+            return Exit.DONE
+        return Exit.FAILED
+
+    def outputs(self) -> dict[str, Mapping[str, str]]:
+        """The outputs of every stack that stands as wanted."""
+        return {
+            stack: end.outputs
+            for stack, end in self.ends.items()
+            if isinstance(end, (StackDone, StackUnchanged))
+        }
+
+
+def clock_time(seconds: float) -> str:
+    """``42 s`` or ``12 min 5 s``."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"

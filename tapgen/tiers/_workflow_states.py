@@ -1,0 +1,169 @@
+"""The state machine's definition in Amazon States Language, with its budget of time.
+
+The machine's own time-out cannot be caught: an execution that runs into it ends without a word to
+anybody. So each state has a limit of its own, and the longest way through all of them, retries and
+waits included, ends before the machine's. ``longest_seconds`` adds it up.
+
+Placeholders in ``${...}`` are filled in by CloudFormation; this module knows their names only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+CONTAINER = "video-processing"
+
+EXECUTION_SECONDS = 1800
+TASK_SECONDS = 400
+TASK_RETRIES, TASK_FIRST_WAIT = 3, 10
+NOTICE_SECONDS = 10
+NOTICE_RETRIES, NOTICE_FIRST_WAIT = 2, 2
+BACKOFF = 2
+
+
+def definition() -> dict[str, Any]:
+    """The definition, placeholders still in it."""
+    return {
+        "Comment": "Process one video in a Fargate task and tell how it went",
+        "StartAt": "AcceptJob",
+        "TimeoutSeconds": EXECUTION_SECONDS,
+        "States": {
+            "AcceptJob": _accept_job(),
+            "ProcessVideo": _process_video(),
+            "NotifySuccess": _notify(
+                "${CompletionTopicArn}",
+                "Video processing completed (${EnvironmentSuffix})",
+                then="Succeeded",
+                # A success that nobody hears of is a failure of the workflow.
+                otherwise=_catch("NotifyFailure", "$.error"),
+            ),
+            "NotifyFailure": _notify(
+                "${ErrorTopicArn}",
+                "Video processing failed (${EnvironmentSuffix})",
+                then="Failed",
+                # Beside the error that the notice was about, which is worth more.
+                otherwise=_catch("Failed", "$.notice"),
+            ),
+            "Succeeded": {"Type": "Succeed"},
+            "Failed": {
+                "Type": "Fail",
+                # Not the name of the error met: names in States. are the service's own.
+                "Error": "VideoProcessingFailed",
+                "CausePath": "States.JsonToString($.error)",
+            },
+        },
+    }
+
+
+def longest_seconds() -> int:
+    """The longest time that an execution can take: every try and every wait at its limit."""
+    task = _tries(TASK_SECONDS, TASK_RETRIES, TASK_FIRST_WAIT)
+    notice = _tries(NOTICE_SECONDS, NOTICE_RETRIES, NOTICE_FIRST_WAIT)
+    return task + 2 * notice
+
+
+def _tries(seconds: int, retries: int, first_wait: int) -> int:
+    waits = sum(int(first_wait * BACKOFF**retry) for retry in range(retries))
+    return seconds * (retries + 1) + waits
+
+
+def _accept_job() -> dict[str, Any]:
+    # Whatever the input is, a list or a bare string too, from here on there is an object to which
+    # results and errors can be added.
+    return {
+        "Type": "Pass",
+        "Parameters": {"job.$": "$$.Execution.Name", "input.$": "$"},
+        "Next": "ProcessVideo",
+    }
+
+
+def _process_video() -> dict[str, Any]:
+    return {
+        "Type": "Task",
+        "Comment": "Runs to the end of the container; the input reaches it as text in a variable",
+        "Resource": "arn:${AWS::Partition}:states:::ecs:runTask.sync",
+        "TimeoutSeconds": TASK_SECONDS,
+        "Parameters": {
+            "Cluster": "${ClusterArn}",
+            "TaskDefinition": "${VideoTask}",
+            "LaunchType": "FARGATE",
+            "EnableECSManagedTags": True,
+            "PropagateTags": "TASK_DEFINITION",
+            "NetworkConfiguration": {
+                "AwsvpcConfiguration": {
+                    "AssignPublicIp": "DISABLED",
+                    "SecurityGroups": ["${TaskSecurityGroupId}"],
+                    "Subnets": ["${SubnetAId}", "${SubnetBId}"],
+                }
+            },
+            "Overrides": {
+                "ContainerOverrides": [
+                    {
+                        "Name": CONTAINER,
+                        # ECS takes 8,192 characters of overrides: a job names its video, it does
+                        # not carry it.
+                        "Environment": [
+                            {"Name": "JOB_ID", "Value.$": "$.job"},
+                            {
+                                "Name": "ATTEMPT",
+                                "Value.$": "States.Format('{}', $$.State.RetryCount)",
+                            },
+                            {"Name": "JOB_INPUT", "Value.$": "States.JsonToString($.input)"},
+                        ],
+                    }
+                ]
+            },
+        },
+        # The whole description of a task is large, and a state carries 256 KB at most.
+        "ResultSelector": {
+            "taskArn.$": "$.TaskArn",
+            "exitCode.$": "$.Containers[0].ExitCode",
+            "stopCode.$": "$.StopCode",
+        },
+        "ResultPath": "$.task",
+        "Retry": [
+            # A job that took too long once will do so again.
+            {"ErrorEquals": ["States.Timeout"], "MaxAttempts": 0},
+            # Everything else.
+            _retry(TASK_RETRIES, TASK_FIRST_WAIT, longest_wait=60),
+        ],
+        "Catch": [_catch("NotifyFailure", "$.error")],
+        "Next": "NotifySuccess",
+    }
+
+
+def _notify(topic: str, subject: str, *, then: str, otherwise: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Type": "Task",
+        "Resource": "arn:${AWS::Partition}:states:::sns:publish",
+        "TimeoutSeconds": NOTICE_SECONDS,
+        "Parameters": {
+            "TopicArn": topic,
+            "Subject": subject,
+            "Message.$": "States.JsonToString($)",
+        },
+        # The receipt is of no use: the execution's result is the job's.
+        "ResultPath": None,
+        "Retry": [_retry(NOTICE_RETRIES, NOTICE_FIRST_WAIT, "States.Timeout")],
+        "Catch": [otherwise],
+        "Next": then,
+    }
+
+
+def _retry(
+    retries: int, first_wait: int, *also: str, longest_wait: int | None = None
+) -> dict[str, Any]:
+    return {
+        "ErrorEquals": ["States.TaskFailed", *also],
+        "IntervalSeconds": first_wait,
+        # The language calls this a float.
+        "BackoffRate": float(BACKOFF),
+        "MaxAttempts": retries,
+        # Jobs that failed together do not come back together.
+        "JitterStrategy": "FULL",
+        **({} if longest_wait is None else {"MaxDelaySeconds": longest_wait}),
+    }
+
+
+def _catch(then: str, where: str) -> dict[str, Any]:
+    return {"ErrorEquals": ["States.ALL"], "ResultPath": where, "Next": then}
