@@ -72,30 +72,22 @@ class Endpoint:
 
 
 class Connection:
-    """A session in the one region, with its clients. ``endpoint`` None means AWS itself."""
+    """The clients of the services, each made when first used and shared by all threads.
 
-    def __init__(self, profile: str | None = None, endpoint: Endpoint | None = None) -> None:
-        self._endpoint = endpoint
+    ``make`` returns a new client of a service; ``connect`` makes one that speaks to AWS.
+    """
+
+    def __init__(self, make: Callable[[str], Any]) -> None:
+        self._make = make
         self._clients: dict[str, Any] = {}
         self._making = Lock()
-        with _translated("session", "start"):
-            self._session = boto3.Session(
-                profile_name=profile if endpoint is None else None,
-                region_name=names.REGION,
-                aws_access_key_id=endpoint.access_key if endpoint else None,
-                aws_secret_access_key=endpoint.secret_key if endpoint else None,
-            )
 
     def client(self, service: str) -> Any:
         """The client of a service. Raises ``CloudError``."""
         with self._making:
             if service not in self._clients:
                 with _translated(service, "start"):
-                    self._clients[service] = self._session.client(  # type: ignore[call-overload]
-                        service,
-                        endpoint_url=self._endpoint.url if self._endpoint else None,
-                        config=_config(service, local=self._endpoint is not None),
-                    )
+                    self._clients[service] = self._make(service)
             return self._clients[service]
 
     def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
@@ -354,6 +346,26 @@ _REMOVALS: dict[str, Callable[[str], tuple[str, str, dict[str, Any]]]] = {
         {"KeyId": name, "PendingWindowInDays": 7},
     ),
 }
+
+
+def connect(profile: str | None = None, endpoint: Endpoint | None = None) -> Connection:
+    """A connection to AWS as ``profile`` says, or to ``endpoint``. Raises ``CloudError``."""
+    with _translated("session", "start"):
+        session = boto3.Session(
+            profile_name=profile if endpoint is None else None,
+            region_name=names.REGION,
+            aws_access_key_id=endpoint.access_key if endpoint else None,
+            aws_secret_access_key=endpoint.secret_key if endpoint else None,
+        )
+
+    def make(service: str) -> Any:
+        return session.client(  # type: ignore[call-overload]
+            service,
+            endpoint_url=endpoint.url if endpoint else None,
+            config=_config(service, local=endpoint is not None),
+        )
+
+    return Connection(make)
 
 
 def _config(service: str, *, local: bool) -> Config:

@@ -134,7 +134,8 @@ def version(
         raise NoSuchVersion(engine, asked, offered)
     return Version(
         newest,
-        f"AWS no longer creates {engine} {asked}; {newest} is the newest of the same major version",
+        f"AWS no longer creates {engine} {asked}: it will be {newest}, "
+        "the newest of the same major version",
         consent=True,
     )
 

@@ -136,7 +136,12 @@ def prepare(
         roles=preflight.service_linked_roles(documents[tier] for tier in chosen),
         assets=built,
         bucket_stacks={export.name: stack_of[export.stack] for export in graph.exports(documents)},
-        notes=tuple(found.note for found in resolved.values() if found.note and not found.consent),
+        # Not when nobody asked: the documented default is older than any database still running.
+        notes=tuple(
+            found.note
+            for parameter, found in resolved.items()
+            if found.note and not found.consent and parameter in settings.parameters
+        ),
         consents=tuple(found.note for found in resolved.values() if found.consent),
     )
 

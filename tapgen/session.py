@@ -89,10 +89,11 @@ def connect(
 
 
 def _session(profile: str | None, endpoint: object) -> Session:
-    from tapgen.aws import AwsAccount, AwsCloudFormation, Connection, Endpoint
+    from tapgen.aws import AwsAccount, AwsCloudFormation, Endpoint
+    from tapgen.aws import connect as connect_to
 
     assert endpoint is None or isinstance(endpoint, Endpoint)
-    connection = Connection(profile, endpoint)
+    connection = connect_to(profile, endpoint)
     account = AwsAccount(connection)
     return Session(
         account.caller(),

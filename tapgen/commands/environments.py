@@ -67,6 +67,9 @@ def deploy(
         )
         _head(session, env)
         waiting = _show_plan(planned)
+        if not waiting and form == "text":
+            click.echo(f"{env}: nothing to do, {_count(len(planned.wanted), 'stack')} unchanged")
+            return Exit.DONE
         failed = [step.stack for step in planned.steps() if step.action.value == "recreate"]
         if waiting:
             common.confirm(f"Deploy {_count(waiting, 'stack')} to {env}?", yes=yes)

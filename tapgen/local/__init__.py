@@ -10,7 +10,7 @@ the standard library only.
 ``server.py`` and everything else here is the side of the server. It adds the resource types that
 ministack lacks (``resources/``), the rules of CloudFormation that it does not enforce
 (``exports.py``, ``rules.py``, ``replacement.py``), faults for tests (``faults.py``), and the state
-that outlives the process (``state.py``). ``reach.py`` names everything of ministack that is touched.
+that outlives the process (``state.py``). ``reach.py`` is the one way into ministack.
 
 The rest of tapgen sees a URL and a pair of keys, as it would see of any other AWS.
 """

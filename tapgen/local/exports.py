@@ -148,6 +148,7 @@ def _listed(names: Iterable[str]) -> str:
 def _drop_failed_event(stack_id: str, reason: str) -> None:
     """The emulator tells the reason by a FAILED event of the stack, which AWS does not send."""
     events = reach.cloudformation()._stack_events[stack_id]
-    if events and events[-1]["ResourceStatusReason"] == reason:
-        if events[-1]["ResourceType"] == "AWS::CloudFormation::Stack":
-            events.pop()
+    last = events[-1] if events else {"ResourceType": "", "ResourceStatusReason": ""}
+    told = (last["ResourceType"], last["ResourceStatusReason"])
+    if told == ("AWS::CloudFormation::Stack", reason):
+        events.pop()

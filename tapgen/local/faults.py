@@ -90,10 +90,10 @@ class Faults:
         """The rule that this call meets, counted down."""
         with self._lock:
             for rule in self._requests:
-                if rule.times > 0 and rule.account == account and rule.service == service:
-                    if action == rule.action or action.startswith(rule.action + "/"):
-                        rule.times -= 1
-                        return rule
+                here = rule.times > 0 and (rule.account, rule.service) == (account, service)
+                if here and f"{action}/".startswith(f"{rule.action}/"):
+                    rule.times -= 1
+                    return rule
         return None
 
     def install(self) -> None:

@@ -3,7 +3,7 @@
 The emulator has a table for half of the types used here and answers ``Conditionally`` for the
 rest, so a change set would not say that a new CIDR block replaces a VPC. ``replacement_table.py``
 is taken from the schemas that come with cfn-lint, which a server must not load (it is larger than
-the emulator). After a new cfn-lint: ``python -m tapgen.local.replacement > …/replacement_table.py``.
+the emulator). After a new cfn-lint write it anew: ``python -m tapgen.local.replacement > …``.
 """
 
 from __future__ import annotations
@@ -95,11 +95,11 @@ def install() -> None:
 
 def from_schemas() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """The two tables, read off cfn-lint's schemas: (always, conditionally)."""
-    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER as schemas
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
     always, conditionally = {}, {}
     for kind in TYPES:
-        schema: Any = schemas.get_resource_schema(REGION, kind).schema
+        schema: Any = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind).schema
         paths = [path.split("/")[2:] for path in schema.get("createOnlyProperties", ())]
         # Of a create-only member of a structure the change of the structure may replace or not.
         whole = {path[0] for path in paths if len(path) == 1}

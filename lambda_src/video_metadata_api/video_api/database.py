@@ -114,6 +114,7 @@ def open_session(
     context: ssl.SSLContext,
     watchdog: Watchdog,
     deadline: Deadline,
+    name: str,
     parameters: dict[str, str],
     silence: float = 2 * STATEMENT_SECONDS,
 ) -> Session:
@@ -134,6 +135,7 @@ def open_session(
                 password=credentials.password,
                 sock=sock,
                 ssl_context=context,
+                application_name=name,
                 startup_params=parameters,
             )
     except BaseException:
@@ -245,8 +247,8 @@ class Database:
                 context=context,
                 watchdog=self._watchdog,
                 deadline=deadline,
+                name="video-metadata-api",
                 parameters={
-                    "application_name": "video-metadata-api",
                     "statement_timeout": str(STATEMENT_MS),
                     "lock_timeout": "3000",
                     # A plan made for all values at once does not know how small a page is.

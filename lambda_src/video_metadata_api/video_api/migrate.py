@@ -220,8 +220,8 @@ def migrate(
             context=context,
             watchdog=watchdog,
             deadline=deadline,
+            name="video-metadata-migrate",
             parameters={
-                "application_name": "video-metadata-migrate",
                 # An ALTER TABLE that waits holds up every reader behind it.
                 "lock_timeout": "60000",
                 "statement_timeout": milliseconds,

@@ -94,7 +94,7 @@ def _finish_stage(physical_id: str, props: Props) -> Attributes:
 
 
 def _with_throttles(props: Props) -> Props:
-    """Throttles of single methods, in the API's spelling: the emulator passes them on as written."""
+    """Throttles of single methods in the API's spelling; the emulator leaves them as written."""
     stages = [
         {
             **stage,

@@ -1,4 +1,4 @@
-"""ElastiCache: names of endpoints as AWS gives them, final snapshots, what a user group is part of."""
+"""ElastiCache: endpoints named as AWS names them, final snapshots, who a user group must hold."""
 
 from __future__ import annotations
 

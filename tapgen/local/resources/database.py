@@ -12,14 +12,16 @@ from tapgen.local.resources.plumbing import Attributes, Props
 
 _KIND = "AWS::RDS::DBInstance"
 
-# Property of the template -> field of the record that the API's answer is made from.
-_KEPT = {
-    "CACertificateIdentifier": "CACertificateIdentifier",
-    "DatabaseInsightsMode": "DatabaseInsightsMode",
-    "EngineLifecycleSupport": "EngineLifecycleSupport",
-    "PerformanceInsightsKMSKeyId": "PerformanceInsightsKMSKeyId",
-    "PerformanceInsightsRetentionPeriod": "PerformanceInsightsRetentionPeriod",
-}
+# What the emulator's record lacks, or holds with a fixed value.
+_KEPT = (
+    "CACertificateIdentifier",
+    "DatabaseInsightsMode",
+    "EngineLifecycleSupport",
+    "Iops",
+    "PerformanceInsightsKMSKeyId",
+    "PerformanceInsightsRetentionPeriod",
+    "StorageThroughput",
+)
 _TOLD = ("DatabaseInsightsMode", "EngineLifecycleSupport", "PerformanceInsightsKMSKeyId")
 
 
@@ -61,9 +63,7 @@ def _known_version(props: Props) -> Props:
 
 def _finish(physical_id: str, props: Props) -> Attributes:
     instance = reach.service("rds")._instances[physical_id]
-    for prop, field in _KEPT.items():
-        if prop in props:
-            instance[field] = props[prop]
+    instance.update({name: props[name] for name in _KEPT if name in props})
     exports = props.get("EnableCloudwatchLogsExports") or []
     instance["EnabledCloudwatchLogsExports"] = sorted(exports)
     if not props.get("DBName"):
@@ -82,7 +82,8 @@ def _leave(physical_id: str, props: Props) -> None:
     if instance.get("DeletionProtection"):
         raise plumbing.service_error(
             "Rds",
-            "Cannot delete protected DB Instance, please disable deletion protection and try again.",
+            "Cannot delete protected DB Instance, "
+            "please disable deletion protection and try again.",
         )
     managed_secret.drop(instance)
 

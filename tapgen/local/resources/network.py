@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape
@@ -180,6 +181,8 @@ def _finish_vpc(physical_id: str, props: Props) -> Attributes:
 
 def _finish_endpoint(physical_id: str, props: Props) -> Attributes:
     endpoint = _ec2()._vpc_endpoints[physical_id]
+    policy = props.get("PolicyDocument")
+    endpoint["PolicyDocument"] = json.dumps(policy) if isinstance(policy, dict) else policy
     endpoint["PrivateDnsEnabled"] = str(props.get("PrivateDnsEnabled", False)).lower() == "true"
     return {}
 
@@ -196,7 +199,11 @@ def _tell_more() -> None:
             for group in endpoint.get("SecurityGroupIds", ())
         )
         private = str(endpoint.get("PrivateDnsEnabled", False)).lower()
-        more = f"<groupSet>{groups}</groupSet><privateDnsEnabled>{private}</privateDnsEnabled>"
+        policy = escape(endpoint.get("PolicyDocument") or "")
+        more = (
+            f"<groupSet>{groups}</groupSet><privateDnsEnabled>{private}</privateDnsEnabled>"
+            f"<policyDocument>{policy}</policyDocument>"
+        )
         return text.replace(f"</{tag}>", f"{more}</{tag}>")
 
     def telling_tags(resource_id: str) -> str:

@@ -19,4 +19,37 @@ class NotKept:
     why: str
 
 
-NOT_KEPT: tuple[NotKept, ...] = ()
+_CANARY = "no canary: a stage serves one deployment"
+_ONE_ADDRESS = "a NAT gateway has one address"
+_NO_RECORD = "its service's record has no place for it"
+
+NOT_KEPT: tuple[NotKept, ...] = (
+    NotKept("AWS::ApiGateway::Deployment", "DeploymentCanarySettings", _CANARY),
+    NotKept("AWS::ApiGateway::Stage", "CanarySetting", _CANARY),
+    NotKept("AWS::ApiGateway::Stage", "ClientCertificateId", "back ends are not called over TLS"),
+    NotKept("AWS::EC2::EIP", "NetworkBorderGroup", _NO_RECORD),
+    NotKept("AWS::EC2::FlowLog", "DestinationOptions", _NO_RECORD),
+    NotKept("AWS::EC2::FlowLog", "LogFormat", "no traffic is logged"),
+    NotKept("AWS::EC2::NatGateway", "AvailabilityMode", "a NAT gateway stands in one zone"),
+    NotKept("AWS::EC2::NatGateway", "PrivateIpAddress", _ONE_ADDRESS),
+    NotKept("AWS::EC2::NatGateway", "SecondaryAllocationIds", _ONE_ADDRESS),
+    NotKept("AWS::ECS::Cluster", "ServiceConnectDefaults", _NO_RECORD),
+    NotKept("AWS::Lambda::Function", "CodeSigningConfigArn", "signatures are not checked"),
+    NotKept("AWS::Lambda::Function", "RecursiveLoop", _NO_RECORD),
+    NotKept("AWS::Lambda::Function", "RuntimeManagementConfig", "there is one runtime: this one"),
+    NotKept("AWS::RDS::DBInstance", "AssociatedRoles", _NO_RECORD),
+    NotKept("AWS::RDS::DBInstance", "OptionGroupName", "the default group is always told"),
+    NotKept("AWS::RDS::DBInstance", "ProcessorFeatures", _NO_RECORD),
+    NotKept("AWS::S3::Bucket", "AccelerateConfiguration", _NO_RECORD),
+    NotKept("AWS::S3::Bucket", "LoggingConfiguration", _NO_RECORD),
+    NotKept("AWS::S3::Bucket", "ReplicationConfiguration", "a bucket has no second place"),
+)
+
+# What a stack is given and never acts on: parameters of CreateStack, UpdateStack and their kin.
+STACK_OPTIONS_NOT_KEPT: tuple[tuple[str, str], ...] = (
+    ("NotificationARNs", "nobody is notified"),
+    ("RoleARN", "every stack has all rights"),
+    ("RollbackConfiguration", "no alarm rolls a stack back"),
+    ("StackPolicyBody", "it is kept and shown, and forbids nothing"),
+    ("TimeoutInMinutes", "a creation takes as long as it takes"),
+)

@@ -34,7 +34,8 @@ def add(kind: str, *, create: Create, update: Update | None = None, delete: Dele
 def before(kind: str, prepared: Callable[[Props], Props]) -> None:
     """Look at, or change, the properties before a resource is created or updated."""
     handler = _own(kind)
-    create, update = handler["create"], handler.get("update")
+    create: Any = handler["create"]
+    update: Any = handler.get("update")
 
     def creating(logical_id: str, props: Props, stack_name: str) -> Made:
         made: Made = create(logical_id, prepared(props), stack_name)
@@ -52,7 +53,8 @@ def before(kind: str, prepared: Callable[[Props], Props]) -> None:
 def after(kind: str, finish: Finish) -> None:
     """Complete a resource after it was created or updated."""
     handler = _own(kind)
-    create, update = handler["create"], handler.get("update")
+    create: Any = handler["create"]
+    update: Any = handler.get("update")
 
     def creating(logical_id: str, props: Props, stack_name: str) -> Made:
         physical_id, attributes = create(logical_id, props, stack_name)

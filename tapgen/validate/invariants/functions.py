@@ -81,10 +81,10 @@ def may_read_its_secrets(world: World) -> Iterator[Fault]:
                     continue
                 if may.lacks("secretsmanager:GetSecretValue", [str(value)]):
                     yield function.fault(f"{role.logical_id} may not read the secret of {name}")
-                key = target.resource.get("KmsKeyId") or target.resource.get(
-                    "MasterUserSecret.KmsKeyId"
-                )
-                needed = _key_spellings(world, key)
+                # A database's own KmsKeyId is its storage's; the secret has one of its own.
+                managed = target.attribute.startswith("MasterUserSecret")
+                place = "MasterUserSecret.KmsKeyId" if managed else "KmsKeyId"
+                needed = _key_spellings(world, target.resource.get(place))
                 if needed and may.lacks("kms:Decrypt", needed):
                     yield function.fault(f"{role.logical_id} may not decrypt the secret of {name}")
 

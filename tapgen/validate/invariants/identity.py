@@ -34,6 +34,8 @@ ON_ANY_RESOURCE = {
 }
 # Actions of ON_ANY_RESOURCE that are harmless only under a condition.
 ONLY_WITH = {"cloudwatch:PutMetricData": "cloudwatch:namespace"}
+# Parts of log delivery, as Step Functions documents its role: on any resource, and only beside it.
+WITH_DELIVERY = ("logs:CreateLogStream", "logs:PutLogEvents")
 
 # Which service takes on a role, by the type and property that hand the role over.
 TRUSTED = {
@@ -68,7 +70,10 @@ def narrow_resources(world: World) -> Iterator[Fault]:
     for statement in policy.identity_statements(world):
         if statement.effect != "Allow" or "*" not in statement.resources:
             continue
+        delivery = WITH_DELIVERY if "logs:CreateLogDelivery" in statement.actions else ()
         for action in statement.actions:
+            if action in delivery:
+                continue
             if action not in ON_ANY_RESOURCE:
                 yield statement.owner.fault(f"{_sid(statement)} allows {action} on every resource")
             elif ONLY_WITH.get(action, "") not in {"", *statement.condition_keys()}:
