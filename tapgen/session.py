@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +21,23 @@ from tapgen.schedule import Clock, SystemClock
 
 @dataclass(frozen=True)
 class Session:
-    """Who we are, where, and the two doors to it."""
+    """Who we are, where, and the two doors to it.
 
-    caller: Caller
+    The question who we are goes out at once and is waited for when the answer is first used, so
+    that it costs no time of its own.
+    """
+
+    asked: Future[Caller]
     cloud: CloudFormation
     account: Account
     clock: Clock
     pace: Pace
     local: bool
+
+    @property
+    def caller(self) -> Caller:
+        """Who is asking. Raises ``cloud.CloudError``, as do all questions."""
+        return self.asked.result()
 
 
 class WrongRegion(UsageError):
@@ -77,32 +87,27 @@ def connect(
     Raises ``WrongRegion``, ``cloud.CloudError``, and what the embedded AWS may refuse.
     """
     check_region(variables)
-    if local:
-        from tapgen.local.lease import lease
+    with ExitStack() as stack:
+        endpoint = None
+        if local:
+            from tapgen.local.lease import lease
 
-        with lease(home) as embedded:
-            from tapgen.aws import Endpoint
+            embedded = stack.enter_context(lease(home))
+            endpoint = (embedded.url, embedded.access_key, embedded.secret_key)
+        from tapgen import aws
 
-            yield _session(None, Endpoint(embedded.url, embedded.access_key, embedded.secret_key))
-    else:
-        yield _session(profile, None)
-
-
-def _session(profile: str | None, endpoint: object) -> Session:
-    from tapgen.aws import AwsAccount, AwsCloudFormation, Endpoint
-    from tapgen.aws import connect as connect_to
-
-    assert endpoint is None or isinstance(endpoint, Endpoint)
-    connection = connect_to(profile, endpoint)
-    account = AwsAccount(connection)
-    return Session(
-        account.caller(),
-        AwsCloudFormation(connection),
-        account,
-        SystemClock(),
-        local_pace if endpoint else aws_pace,
-        local=endpoint is not None,
-    )
+        connection = aws.connect(profile, aws.Endpoint(*endpoint) if endpoint else None)
+        account = aws.AwsAccount(connection)
+        connection.client("sts")
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=1))
+        yield Session(
+            pool.submit(account.caller),
+            aws.AwsCloudFormation(connection),
+            account,
+            SystemClock(),
+            local_pace if local else aws_pace,
+            local=local,
+        )
 
 
 def new_run_id() -> str:

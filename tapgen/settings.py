@@ -100,6 +100,16 @@ def load(
     return Settings(env=env, parameters=parameters, **kept)
 
 
+def profile(file: Path, env: str) -> str | None:
+    """The profile that the file gives ``env``, read before anything is checked (``load`` does)."""
+    try:
+        data = tomllib.loads(file.read_text())
+        chosen = {**data.get("defaults", {}), **data.get("env", {}).get(env, {})}.get("profile")
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+    return chosen if isinstance(chosen, str) else None
+
+
 def environments(file: Path | None, known: Mapping[str, Key]) -> tuple[str, ...]:
     """The environments that the file names, sorted; raises as ``load`` does."""
     return tuple(sorted(_read(file, known)[1]))

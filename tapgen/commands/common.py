@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tapgen import names
 from tapgen.errors import Declined, UsageError
 
 if TYPE_CHECKING:
@@ -107,19 +108,33 @@ def settings_of(
 
 
 @contextmanager
-def session_for(settings: Settings, *, local: bool, profile: str | None) -> Iterator[Session]:
-    """A session in the account that the settings allow."""
-    from tapgen import session
+def opened(env: str | None, config: Path, *, local: bool, profile: str | None) -> Iterator[Session]:
+    """A session, opened before anything else is read: what AWS is asked first takes longest.
 
+    ``env`` None is no particular environment.
+    """
+    if env is not None:
+        names.checked_suffix(env)
+    from tapgen import session, settings
+
+    if profile is None and env is not None:
+        profile = os.environ.get("TAPGEN_PROFILE") or settings.profile(config, env)
     with session.connect(
-        local=local,
-        home=WORK_FOLDER / "local",
-        profile=profile or settings.profile,
-        variables=os.environ,
-    ) as opened:
-        if not local:
-            session.check_account(settings.env, settings.account, opened.caller)
-        yield opened
+        local=local, home=WORK_FOLDER / "local", profile=profile, variables=os.environ
+    ) as connected:
+        yield connected
+
+
+def settled(
+    session: Session, env: str, description: Description, config: Path, flags: Sequence[str] = ()
+) -> Settings:
+    """The environment's settings, and the certainty that this is its account."""
+    from tapgen.session import check_account
+
+    found = settings_of(env, description, config, flags)
+    if not session.local:
+        check_account(env, found.account, session.caller)
+    return found
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -50,13 +50,12 @@ def deploy(
     form: str,
 ) -> int:
     """Bring an environment to what the templates describe, all tiers or those named."""
-    names.checked_suffix(env)
-    from tapgen import app, rollout
+    with common.opened(env, config, local=local, profile=profile) as session:
+        from tapgen import app, rollout
 
-    description = common.describe()
-    settings = common.settings_of(env, description, config, flags)
-    rollout.selected(description, tiers)
-    with common.session_for(settings, local=local, profile=profile) as session:
+        description = common.describe()
+        rollout.selected(description, tiers)
+        settings = common.settled(session, env, description, config, flags)
         planned = rollout.prepare(
             session,
             description,
@@ -101,11 +100,10 @@ def destroy(
     form: str,
 ) -> int:
     """Delete an environment's stacks; its data is kept unless --delete-data."""
-    names.checked_suffix(env)
-    from tapgen import destroy as destroying
+    with common.opened(env, config, local=local, profile=profile) as session:
+        from tapgen import destroy as destroying
 
-    settings = common.settings_of(env, common.describe(), config)
-    with common.session_for(settings, local=local, profile=profile) as session:
+        settings = common.settled(session, env, common.describe(), config)
         _head(session, env)
         stacks = _stacks_of(session, env)
         standing = [destroying.look(session.cloud, stack) for stack in stacks]
@@ -144,16 +142,15 @@ def destroy(
 @common.output_option("table", "json")
 def status(env: str, local: bool, profile: str | None, config: Path, form: str) -> None:
     """Show each stack's status, and whether it runs today's template."""
-    names.checked_suffix(env)
-    from tapgen import deploy as deploying
-    from tapgen import graph, stack
-    from tapgen.render import as_json
+    with common.opened(env, config, local=local, profile=profile) as session:
+        from tapgen import deploy as deploying
+        from tapgen import graph, stack
+        from tapgen.render import as_json
 
-    description = common.describe()
-    settings = common.settings_of(env, description, config)
-    order = graph.order(description.documents)
-    name_of = {tier: description.stack_name(tier, env) for tier in order}
-    with common.session_for(settings, local=local, profile=profile) as session:
+        description = common.describe()
+        common.settled(session, env, description, config)
+        order = graph.order(description.documents)
+        name_of = {tier: description.stack_name(tier, env) for tier in order}
         found = deploying.survey(session.cloud, list(name_of.values()))
     rows = []
     for tier in order:
@@ -184,16 +181,15 @@ def outputs(
     tiers: tuple[str, ...], env: str, local: bool, profile: str | None, config: Path, form: str
 ) -> None:
     """Print what the stacks of an environment export and show."""
-    names.checked_suffix(env)
-    from tapgen import deploy as deploying
-    from tapgen import rollout
-    from tapgen.render import as_json
+    with common.opened(env, config, local=local, profile=profile) as session:
+        from tapgen import deploy as deploying
+        from tapgen import rollout
+        from tapgen.render import as_json
 
-    description = common.describe()
-    settings = common.settings_of(env, description, config)
-    chosen = rollout.selected(description, tiers)
-    stacks = [description.stack_name(tier, env) for tier in chosen]
-    with common.session_for(settings, local=local, profile=profile) as session:
+        description = common.describe()
+        common.settled(session, env, description, config)
+        chosen = rollout.selected(description, tiers)
+        stacks = [description.stack_name(tier, env) for tier in chosen]
         found = deploying.survey(session.cloud, stacks)
     standing = [stack for stack in found.values() if stack is not None]
     if not standing:
@@ -214,14 +210,12 @@ def outputs(
 @common.output_option("table", "json")
 def envs(local: bool, profile: str | None, config: Path, form: str) -> None:
     """List the environments that are deployed, and those that tapgen.toml names."""
-    from tapgen import settings as settings_module
-    from tapgen.render import as_json
-    from tapgen.settings import Settings
+    with common.opened(None, config, local=local, profile=profile) as session:
+        from tapgen import settings
+        from tapgen.render import as_json
 
-    description = common.describe()
-    known = settings_module.keys(description.documents.values())
-    named = settings_module.environments(config, known)
-    with common.session_for(Settings(env=""), local=local, profile=profile) as session:
+        known = settings.keys(common.describe().documents.values())
+        named = settings.environments(config, known)
         found: dict[str, list[DeployedStack]] = {name: [] for name in named}
         for stack in session.cloud.stacks(f"{names.PROJECT}-"):
             if stack.tags.get("ManagedBy") == "tapgen" and "Environment" in stack.tags:

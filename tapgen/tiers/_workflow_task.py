@@ -45,7 +45,7 @@ trap 'echo "told to stop" >&2; exit 143' TERM INT
 within_limit() {
   left=$((started + TIME_LIMIT_SECONDS - $(date +%s)))
   if [ "$left" -le 0 ]; then echo "time limit reached" >&2; exit 124; fi
-  "$@" &
+  timeout -k 5 "$left" "$@" &
   child=$!
   wait "$child"
   child=""

@@ -118,20 +118,21 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     started = monotonic()
     remaining = getattr(context, "get_remaining_time_in_millis", None)
     deadline = Deadline.of_request(remaining() if callable(remaining) else None)
-    turn = Turn(request_id(event, getattr(context, "aws_request_id", "unknown")), deadline)
-    answer = routes.answer(event, context, turn)
-    _tell(event, turn, answer["statusCode"], (monotonic() - started) * 1000)
+    named = request_id(event, getattr(context, "aws_request_id", "unknown"))
+    turn = Turn(event, named, deadline)
+    answer = routes.answer(turn, context)
+    _tell(turn, answer["statusCode"], (monotonic() - started) * 1000)
     return answer
 
 
-def _tell(event: Mapping[str, Any], turn: Turn, status: int, milliseconds: float) -> None:
+def _tell(turn: Turn, status: int, milliseconds: float) -> None:
     metrics.add_metric(name="Requests", unit=MetricUnit.Count, value=1)
     metrics.add_metric(name="Latency", unit=MetricUnit.Milliseconds, value=milliseconds)
     if status >= 400:
         name = "ServerErrors" if status >= 500 else "ClientErrors"
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
     facts: dict[str, object] = {
-        "operation": _operation(event),
+        "operation": _operation(turn.event),
         "status": status,
         "duration_ms": round(milliseconds, 2),
     }

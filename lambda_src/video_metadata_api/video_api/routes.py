@@ -31,6 +31,7 @@ _PATHS = {
 class Turn:
     """What belongs to the request that is being answered."""
 
+    event: Mapping[str, Any]
     request_id: str
     deadline: Deadline
     error: ApiError | None = None
@@ -42,7 +43,7 @@ class Routes:
 
     def __init__(self, service: Callable[[], Service]) -> None:
         self._service = service
-        self._turn = Turn("", Deadline(0))
+        self._turn = Turn({}, "", Deadline(0))
         # debug stays off even when an environment variable asks for it: it prints requests.
         self._resolver = APIGatewayRestResolver(
             cors=CORSConfig(
@@ -59,15 +60,14 @@ class Routes:
         self._resolver.not_found(self._unknown)
         self._resolver.exception_handler(Exception)(self._failed)
 
-    def answer(self, event: Mapping[str, Any], context: Any, turn: Turn) -> dict[str, Any]:
-        """The answer to a proxy event; every kind of failure has one."""
+    def answer(self, turn: Turn, context: Any) -> dict[str, Any]:
+        """The answer to an event; every kind of failure has one."""
         self._turn = turn
-        if not requests.is_proxy_event(event):
+        if not requests.is_proxy_event(turn.event):
             return _signed(_plain(self._error(NotFound())), turn.request_id)
         try:
-            result = self._resolver.resolve(dict(event), context)
+            result = self._resolver.resolve(_for_routing(turn.event), context)
         except Exception as error:
-            # The resolver itself failed: an event with fields of types that API Gateway never sends.
             result = _plain(self._error(InternalError(), cause=error))
         return _signed(result, turn.request_id)
 
@@ -76,22 +76,18 @@ class Routes:
         return _json(200 if health.database else 503, health.document())
 
     def _get(self) -> Response[str]:
-        query = requests.query(self._event)
+        query = requests.query(self._turn.event)
         if isinstance(query, OneVideo):
             return _json(200, self._service().one(query, self._turn.deadline))
         return _json(200, self._service().page(query, self._turn.deadline))
 
     def _post(self) -> Response[str]:
-        new = requests.new_video(self._event)
+        new = requests.new_video(self._turn.event)
         created = self._service().create(new, self._turn.deadline)
         headers = {"Location": f"/metadata?video_id={created.video['video_id']}"}
         if created.replayed:
             headers["Idempotency-Replayed"] = "true"
         return _json(201, created.video, headers)
-
-    @property
-    def _event(self) -> Mapping[str, Any]:
-        return self._resolver.current_event.raw_event
 
     def _unknown(self, _: Exception) -> Response[str]:
         methods = _PATHS.get(self._resolver.current_event.path)
@@ -116,6 +112,20 @@ class Routes:
         return _json(error.kind.status, error.body(self._turn.request_id), headers)
 
 
+def _for_routing(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What the resolver may see: enough to route by, and nothing that could trip it.
+
+    It adds CORS to requests with an Origin. Every answer is to have it, so every request has one.
+    """
+    return {
+        "path": event["path"],
+        "httpMethod": event["httpMethod"],
+        "headers": {"Origin": "any"},
+        "multiValueHeaders": {"Origin": ["any"]},
+        "requestContext": {},
+    }
+
+
 def _json(
     status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> Response[str]:
@@ -138,12 +148,10 @@ def _plain(response: Response[str]) -> dict[str, Any]:
 def _signed(result: dict[str, Any], request_id: str) -> dict[str, Any]:
     """Add what every answer has.
 
-    The resolver adds CORS only to requests with an Origin; API Gateway adds it only to its own
-    answers. A cache on the way may keep none: the API key is not part of a URL.
+    API Gateway adds CORS to its own answers alone. A cache on the way may keep none of ours: the
+    API key is not part of a URL.
     """
     headers = result.setdefault("multiValueHeaders", {})
-    for name in [name for name in headers if name.lower() == "access-control-allow-origin"]:
-        del headers[name]
     headers["Access-Control-Allow-Origin"] = [model.CORS["origin"]]
     headers["Access-Control-Expose-Headers"] = [",".join(model.CORS["response_headers"])]
     headers["X-Request-Id"] = [request_id]

@@ -1,0 +1,71 @@
+# The same commands by hand and in CI. Everything happens in .venv, made on first need.
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+# Tests in parallel: one worker a core.
+WORKERS ?= auto
+ENV ?= demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types format render check validate bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## make .venv with the exact versions of requirements.lock
+
+$(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11 or later with its venv module; install it, or set PYTHON=" >&2; exit 1; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) ..." >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+demo: setup ## render, then deploy the whole pipeline on the embedded AWS
+	@$(BIN)/tapgen render
+	@$(BIN)/tapgen deploy --local --env $(ENV) --yes
+	@printf '\nTry next:\n'
+	@printf '  %s\n' \
+		'$(BIN)/tapgen status --local --env $(ENV)      each stack, and which template it runs' \
+		'$(BIN)/tapgen deploy --local --env $(ENV)      again: nothing to do' \
+		'$(BIN)/tapgen deploy --local --env two       a second environment beside it' \
+		'$(BIN)/tapgen graph --exports               who needs what of whom' \
+		'$(BIN)/tapgen local serve                   the embedded AWS for your own client' \
+		'$(BIN)/tapgen destroy --local --env $(ENV)     take it down; says what it keeps'
+
+test: setup ## every test, with coverage
+	@$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
+
+lint: setup ## format and lint, changing nothing
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy
+
+format: setup ## format, and mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+render: setup ## write templates_out/
+	@$(BIN)/tapgen render
+
+validate: setup ## judge the templates offline
+	@$(BIN)/tapgen validate
+
+check: lint types test validate ## what CI runs
+	@$(BIN)/tapgen render --check
+
+bench: setup ## speed, as ratios within one run
+	@$(BIN)/python tests/bench/run.py
+
+lock: setup ## pin the newest versions that fit setup.cfg
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --upgrade -q setup.cfg -o requirements.lock
+
+clean: ## remove .venv and everything tapgen keeps
+	rm -rf $(VENV) .tapgen build *.egg-info .mypy_cache .pytest_cache .ruff_cache .coverage
