@@ -32,8 +32,22 @@ class UnknownPackage(TapgenError):
         super().__init__(f"parameter {parameter} names no package of lambda_src (there is {known})")
 
 
+class BucketNotImported(TapgenError):
+    """A function whose package would have to lie in a bucket that no stack exports."""
+
+    def __init__(self, tier: str, function: str) -> None:
+        self.tier, self.function = tier, function
+        super().__init__(
+            f"{tier}: function {function} imports no bucket; "
+            "give its Code the foundation's artifact bucket"
+        )
+
+
 def needed(documents: Mapping[str, Document], packages: Iterable[str]) -> tuple[Asset, ...]:
-    """The assets of all documents, each once, sorted by package. Raises ``UnknownPackage``."""
+    """The assets of all documents, each once, sorted by package.
+
+    Raises ``UnknownPackage`` or ``BucketNotImported``.
+    """
     by_parameter = {names.code_parameter(package): package for package in packages}
     found = set()
     for tier, document in documents.items():
@@ -41,11 +55,15 @@ def needed(documents: Mapping[str, Document], packages: Iterable[str]) -> tuple[
             if resource["Type"] != "AWS::Lambda::Function":
                 continue
             code = resource["Properties"].get("Code", {})
-            parameter = code.get("S3Key", {}).get("Ref")
-            if parameter is None:
+            key = code.get("S3Key")
+            if not isinstance(key, Mapping) or "Ref" not in key:
+                # Code in the template itself, or a zip that somebody else looks after.
                 continue
+            parameter = key["Ref"]
             if parameter not in by_parameter:
                 raise UnknownPackage(parameter, by_parameter.values())
-            bucket = graph.import_names(code, document, tier, logical_id)
-            found.add(Asset(by_parameter[parameter], parameter, bucket[0]))
+            buckets = graph.import_names(code, document, tier, logical_id)
+            if not buckets:
+                raise BucketNotImported(tier, logical_id)
+            found.add(Asset(by_parameter[parameter], parameter, buckets[0]))
     return tuple(sorted(found, key=lambda asset: asset.package))

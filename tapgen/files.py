@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
 from pathlib import Path
 
 from tapgen.errors import TapgenError
@@ -43,6 +42,9 @@ def write(path: Path, content: bytes) -> None:
 
     Raises ``CannotWrite``. Whatever interrupts it, the old file stays and nothing else is left.
     """
+    # Costs as much to import as a template to render, and most runs write nothing.
+    import tempfile
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")

@@ -7,7 +7,6 @@ suffix left in as ``${EnvironmentSuffix}``, so the graph is the same for every e
 
 from __future__ import annotations
 
-import difflib
 import graphlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -147,7 +146,9 @@ def edges(documents: Mapping[str, Document]) -> tuple[Edge, ...]:
 
 def nearest(name: str, offered: Mapping[str, object] | Sequence[str]) -> list[str]:
     """The offered names that ``name`` may have meant, the likeliest first."""
-    return difflib.get_close_matches(name, list(offered), n=3, cutoff=0.6)
+    from difflib import get_close_matches
+
+    return get_close_matches(name, list(offered), n=3, cutoff=0.6)
 
 
 def producers(documents: Mapping[str, Document]) -> dict[str, frozenset[str]]:

@@ -92,11 +92,13 @@ def databases(tier: str, document: Document, values: Mapping[str, str]) -> tuple
     for resource in _resources(document):
         properties = resource.get("Properties", {})
         version = properties.get("EngineVersion")
-        if resource["Type"] == "AWS::RDS::DBInstance" and isinstance(version, Mapping):
+        if resource["Type"] != "AWS::RDS::DBInstance":
+            continue
+        if isinstance(version, Mapping) and isinstance(version.get("Ref"), str):
             found.append(
                 Database(
                     tier,
-                    str(version.get("Ref")),
+                    version["Ref"],
                     resolve.text(properties["Engine"], known),
                     resolve.text(properties["DBInstanceIdentifier"], known),
                 )

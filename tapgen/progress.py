@@ -89,7 +89,8 @@ class Live(AbstractContextManager["Live"]):
         self._since: dict[str, float] = {}
         self._took: dict[str, str] = {}
         self._resources: dict[str, dict[str, str]] = {stack: {} for stack in stacks}
-        console = Console(file=stream, highlight=False)
+        # Texts from AWS are shown as they are: [/aws/lambda/x] is no markup and :key: no picture.
+        console = Console(file=stream, highlight=False, markup=False, emoji=False)
         # Drawn four times a second, so that the seconds run while AWS is silent.
         self._screen = Screen(
             console=console, get_renderable=self._table, refresh_per_second=4, transient=True
@@ -146,6 +147,11 @@ class Live(AbstractContextManager["Live"]):
 
 def told(event: Event) -> str:
     """What an event says, in one line, without the stack's name."""
+    # AWS breaks some of its reasons into several lines.
+    return " ".join(_told(event).split())
+
+
+def _told(event: Event) -> str:
     match event:
         case StackStarted(action=action, changes=changes):
             many = f", {changes} change{'s' * (changes != 1)}" if changes else ""

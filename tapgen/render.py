@@ -6,7 +6,6 @@ written, each file whole; a file of a tier that is gone is stale too.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,8 +35,10 @@ class Stale:
 
     def diff(self) -> str:
         """What rendering would change, as a unified diff."""
+        from difflib import unified_diff
+
         return "".join(
-            difflib.unified_diff(
+            unified_diff(
                 (self.found or "").splitlines(keepends=True),
                 (self.wanted or "").splitlines(keepends=True),
                 f"{self.path} (on disk)",

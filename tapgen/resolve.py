@@ -10,8 +10,8 @@ in one form.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tapgen import names
@@ -19,8 +19,8 @@ from tapgen.errors import TapgenError
 
 Document = Mapping[str, Any]
 
-_HOLE = re.compile(r"\$\{([^!}][^}]*)\}")
-_LITERAL_HOLE = re.compile(r"\$\{!([^}]*)\}")
+# The first group marks a literal one, ${!x}, which stands for ${x}.
+_HOLE = re.compile(r"\$\{(!?)([^}]+)\}")
 NO_VALUE = "AWS::NoValue"
 
 
@@ -82,9 +82,11 @@ class Known:
 
     def holds(self, condition: str) -> bool:
         """Whether a named condition of the document is true."""
-        if condition not in self.conditions:
+        if not isinstance(condition, str) or condition not in self.conditions:
             raise Unresolvable(f"condition {condition!r}")
-        return _truth(self.conditions[condition], self)
+        # Without itself: conditions that go round in a circle end as one that is not there.
+        others = {name: node for name, node in self.conditions.items() if name != condition}
+        return _truth(self.conditions[condition], replace(self, conditions=others))
 
 
 def value(node: Any, known: Known) -> Any:
@@ -120,7 +122,7 @@ def text(node: Any, known: Known) -> str:
 
 def holes(template: str) -> list[str]:
     """The names between ``${`` and ``}`` in a Fn::Sub text, literal ones (``${!x}``) left out."""
-    return [name.strip() for name in _HOLE.findall(template)]
+    return [name.strip() for literal, name in _HOLE.findall(template) if not literal]
 
 
 def _members(node: Mapping[str, Any], known: Known) -> dict[str, Any]:
@@ -129,10 +131,16 @@ def _members(node: Mapping[str, Any], known: Known) -> dict[str, Any]:
 
 
 def _inner(argument: Any, known: Known) -> Any:
-    if isinstance(argument, Mapping):
-        return _members(argument, known)
-    if isinstance(argument, list):
+    # Nothing is dropped from a list here: a function's arguments count by their place.
+    if isinstance(argument, (list, tuple)):
         return [value(item, known) for item in argument]
+    return value(argument, known)
+
+
+def _parts(function: str, argument: Any, count: int) -> Sequence[Any]:
+    """The arguments of ``function``, or ``Unresolvable`` where there are not ``count`` of them."""
+    if not isinstance(argument, (list, tuple)) or len(argument) != count:
+        raise Unresolvable(f"{function} {argument!r}")
     return argument
 
 
@@ -147,28 +155,29 @@ def _spelled(found: object) -> str:
 def _ref(name: Any, known: Known) -> Any:
     if name == NO_VALUE:
         return {"Ref": NO_VALUE}
-    if name in known.values:
+    if isinstance(name, str) and name in known.values:
         return known.values[name]
     raise Unresolvable(f"Ref {name}")
 
 
 def _sub(argument: Any, known: Known) -> str:
-    template, extra = argument if isinstance(argument, list) else (argument, {})
-    if not isinstance(template, str):
-        raise Unresolvable(f"Fn::Sub {template!r}")
+    template, extra = (argument, {}) if isinstance(argument, str) else _parts("Fn::Sub", argument, 2)
+    if not isinstance(template, str) or not isinstance(extra, Mapping):
+        raise Unresolvable(f"Fn::Sub {argument!r}")
 
     def fill(match: re.Match[str]) -> str:
-        name = match.group(1).strip()
-        node = extra.get(name, {"Ref": name})
+        literal, name = match.group(1), match.group(2).strip()
+        if literal:
+            return f"${{{match.group(2)}}}"
         if name not in extra and "." in name:
             raise Unresolvable(f"${{{name}}}")
-        return text(node, Known(**{**vars(known), "partial": False}))
+        return text(extra.get(name, {"Ref": name}), replace(known, partial=False))
 
-    return _LITERAL_HOLE.sub(r"${\1}", _HOLE.sub(fill, template))
+    return _HOLE.sub(fill, template)
 
 
 def _join(argument: Any, known: Known) -> str:
-    delimiter, parts = argument
+    delimiter, parts = _parts("Fn::Join", argument, 2)
     found = value(parts, known)
     if not isinstance(found, list):
         raise Unresolvable(f"Fn::Join of {found!r}")
@@ -176,33 +185,35 @@ def _join(argument: Any, known: Known) -> str:
 
 
 def _split(argument: Any, known: Known) -> list[str]:
-    delimiter, whole = argument
+    delimiter, whole = _parts("Fn::Split", argument, 2)
     return text(whole, known).split(str(delimiter))
 
 
 def _select(argument: Any, known: Known) -> Any:
-    index, choices = argument
-    found = value(choices, known)
-    if not isinstance(found, list) or not 0 <= int(index) < len(found):
-        raise Unresolvable(f"Fn::Select of {found!r}")
-    return value(found[int(index)], known)
+    index, choices = _parts("Fn::Select", argument, 2)
+    place, found = text(index, known), value(choices, known)
+    if not isinstance(found, list) or not place.isdecimal() or int(place) >= len(found):
+        raise Unresolvable(f"Fn::Select {place} of {found!r}")
+    return found[int(place)]
 
 
 def _find_in_map(argument: Any, known: Known) -> Any:
-    name, first, second = (text(part, known) for part in argument[:3])
+    # A fourth part, a default, needs a transform; without it the first three decide.
+    path = argument[:3] if isinstance(argument, list) else argument
+    name, first, second = (text(part, known) for part in _parts("Fn::FindInMap", path, 3))
     try:
         return known.mappings[name][first][second]
-    except KeyError:
+    except (KeyError, TypeError):
         raise Unresolvable(f"Fn::FindInMap {name}.{first}.{second}") from None
 
 
 def _if(argument: Any, known: Known) -> Any:
-    condition, yes, no = argument
+    condition, yes, no = _parts("Fn::If", argument, 3)
     return value(yes if known.holds(condition) else no, known)
 
 
 def _import(argument: Any, known: Known) -> Any:
-    name = text(argument, Known(**{**vars(known), "partial": False}))
+    name = text(argument, replace(known, partial=False))
     if name in known.imports:
         return known.imports[name]
     raise Unresolvable(f"export {name!r}")
@@ -216,18 +227,19 @@ def _unknown(function: str) -> Callable[[Any, Known], Any]:
 
 
 def _truth(node: Any, known: Known) -> bool:
+    if not isinstance(node, Mapping) or len(node) != 1:
+        raise Unresolvable(f"condition {node!r}")
     ((key, argument),) = node.items()
     if key == "Condition":
         return known.holds(argument)
     if key == "Fn::Equals":
-        left, right = (text(part, known) for part in argument)
+        left, right = (text(part, known) for part in _parts(key, argument, 2))
         return left == right
     if key == "Fn::Not":
-        return not _truth(argument[0], known)
-    if key == "Fn::And":
-        return all(_truth(part, known) for part in argument)
-    if key == "Fn::Or":
-        return any(_truth(part, known) for part in argument)
+        return not _truth(_parts(key, argument, 1)[0], known)
+    if key in ("Fn::And", "Fn::Or") and isinstance(argument, (list, tuple)):
+        every = (_truth(part, known) for part in argument)
+        return all(every) if key == "Fn::And" else any(every)
     raise Unresolvable(f"condition function {key}")
 
 

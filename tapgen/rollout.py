@@ -15,7 +15,8 @@ from tapgen import assets, deploy, graph, names, package, plan, preflight, rende
 from tapgen.assets import Asset
 from tapgen.cloud import AccessDenied, CloudError, DeployedStack
 from tapgen.deploy import Run
-from tapgen.errors import TapgenError, UsageError
+from tapgen.description import Description
+from tapgen.errors import TapgenError
 from tapgen.events import Event, MonitoringTrouble
 from tapgen.package import Package
 from tapgen.plan import Action, Step, Wanted
@@ -34,18 +35,6 @@ PROJECT_TAGS = {
 
 
 @dataclass(frozen=True)
-class Description:
-    """What the code describes: every document, and how often its stack stands."""
-
-    documents: Mapping[str, Document]
-    scopes: Mapping[str, Scope]
-
-    def stack_name(self, tier: str, env: str) -> str:
-        """The name of a tier's stack in an environment, or the account's own."""
-        return names.stack_name(tier, env if self.scopes[tier] is Scope.ENVIRONMENT else None)
-
-
-@dataclass(frozen=True)
 class Rollout:
     """Everything one run will do, before it does any of it."""
 
@@ -61,16 +50,6 @@ class Rollout:
     def steps(self) -> tuple[Step, ...]:
         """What would be done about each stack, in dependency order."""
         return tuple(plan.decide(item, self.deployed.get(item.name)) for item in self.wanted)
-
-
-class UnknownTier(UsageError):
-    """A tier that nobody describes."""
-
-    def __init__(self, tier: str, tiers: Sequence[str]) -> None:
-        self.tier, self.tiers = tier, tuple(tiers)
-        close = graph.nearest(tier, tiers)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(tiers)}"
-        super().__init__(f"no tier is called {tier!r}; {hint}")
 
 
 class NoBucket(CloudError):
@@ -94,11 +73,8 @@ class MissingProducer(TapgenError):
 
 def selected(description: Description, tiers: Sequence[str]) -> tuple[str, ...]:
     """The tiers to act on, in dependency order: ``tiers``, or all. Raises ``UnknownTier``."""
-    everything = graph.order(description.documents)
-    for tier in tiers:
-        if tier not in description.documents:
-            raise UnknownTier(tier, everything)
-    return tuple(tier for tier in everything if not tiers or tier in tiers)
+    chosen = description.chosen(tiers)
+    return tuple(tier for tier in graph.order(description.documents) if tier in chosen)
 
 
 def prepare(

@@ -98,7 +98,8 @@ class _Dumper(yaml.CSafeDumper):
     def represent_scalar(self, tag: str, value: str, style: str | None = None) -> yaml.ScalarNode:
         if "\n" in value and _fits_literal_block(value):
             style = "|"
-        node: yaml.ScalarNode = super().represent_scalar(tag, value, style)
+        # libyaml takes no subclass of str.
+        node: yaml.ScalarNode = super().represent_scalar(tag, str(value), style)
         return node
 
 
@@ -129,7 +130,9 @@ def _has_short_form(key: Any, argument: Any) -> bool:
         return False
     if key in CONVERTED_SUFFIXES:
         return isinstance(argument, str)
-    if not (key.startswith(FN_PREFIX) and key.removeprefix(FN_PREFIX).isalnum()):
+    name = key.removeprefix(FN_PREFIX)
+    # !Ref and !Condition stand for the keys without the prefix.
+    if name == key or not name.isalnum() or name in CONVERTED_SUFFIXES:
         return False
     if key == "Fn::GetAtt":
         # The short form joins the two with a dot, so the first must have none.
@@ -144,3 +147,6 @@ def _has_short_form(key: Any, argument: Any) -> bool:
 
 _Dumper.add_representer(dict, _mapping)
 _Dumper.add_representer(str, _string)
+# Subclasses too: botocore hands over a stack's JSON template as ordered dictionaries.
+_Dumper.add_multi_representer(dict, _mapping)
+_Dumper.add_multi_representer(str, _string)

@@ -15,7 +15,7 @@ from tapgen import names
 from tapgen.errors import Declined, UsageError
 
 if TYPE_CHECKING:
-    from tapgen.rollout import Description
+    from tapgen.description import Description
     from tapgen.session import Session
     from tapgen.settings import Settings
 
@@ -84,7 +84,7 @@ def output_option(*forms: str) -> Callable[[F], F]:
 def describe() -> Description:
     """Everything the code describes."""
     from tapgen import app
-    from tapgen.rollout import Description
+    from tapgen.description import Description
 
     stacks = app.describe()
     return Description(app.documents(stacks), app.scopes(stacks))

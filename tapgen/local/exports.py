@@ -70,6 +70,10 @@ def install() -> None:
             )
         await roll_back(stack_name, stack_id, stack, operation, reason_override or reason)
 
+    handlers = reach.cloudformation("handlers")
+    imported = handlers._imported_export_names
+    # An import counts when its resource is there; the emulator counts what is written.
+    handlers._imported_export_names = lambda stack, name: imported(_standing(stack), name)
     stacks._resolve_stack_outputs = guarded_outputs
     stacks._resolve_refs = resolve_with_texts
     stacks._roll_back_operation = roll_back_with_reason
@@ -91,7 +95,7 @@ def importers(export: str, besides: str) -> list[str]:
     for name, stack in reach.cloudformation()._stacks.items():
         if name == besides or stack["StackStatus"] in _WITHOUT_IMPORTS:
             continue
-        if export in handlers._imported_export_names(_standing(stack), name):
+        if export in handlers._imported_export_names(stack, name):
             using.append(name)
     return sorted(using)
 

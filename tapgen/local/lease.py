@@ -184,7 +184,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _server_gone(home: Path, patience: float = 2.0) -> Iterator[None]:
+def _server_gone(home: Path, patience: float = 1.0) -> Iterator[None]:
     """Hold the server's lock; a server whose last lease just ended gets time to save."""
     handle = os.open(home / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + patience

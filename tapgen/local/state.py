@@ -50,8 +50,8 @@ class Store:
             first, *lines = self.path.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return
-        except ValueError as error:
-            raise Unreadable(f"it is damaged ({error})") from None
+        except ValueError:
+            raise Unreadable("it is damaged") from None
         except OSError as error:
             raise Unreadable(error.strerror or str(error)) from None
         try:

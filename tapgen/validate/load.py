@@ -70,7 +70,7 @@ def read(path: Path) -> Source:
 
 def _parse(path: Path, text: str) -> Any:
     try:
-        return json.loads(text) if path.suffix == ".json" else _yaml(text)
+        return json.loads(text) if path.suffix == ".json" else parse_yaml(text)
     except Exception as error:
         # Whatever a parser raises over somebody's file is about the file, not about us.
         why = " ".join(str(error).split()) or type(error).__name__
@@ -78,7 +78,8 @@ def _parse(path: Path, text: str) -> Any:
         raise UnreadableTemplate(path, f"is not {kind} ({why})", "correct the file") from None
 
 
-def _yaml(text: str) -> Any:
+def parse_yaml(text: str) -> Any:
+    """The plain data of a YAML text, short tags in their long form."""
     import yaml
     from cfn_tools.yaml_loader import CfnYamlLoader
 

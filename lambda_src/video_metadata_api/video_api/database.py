@@ -22,6 +22,7 @@ from video_api.settings import DatabaseSettings
 
 CONNECT_SECONDS = 3.0
 STATEMENT_MS = 5000
+LOCK_MS = 3000
 # The server ends a statement at 5 s and says so; this is for a server that says nothing.
 STATEMENT_SECONDS = 6.0
 # A log-in with a cached, a fresh and a neighbouring version of the secret.
@@ -139,6 +140,8 @@ def open_session(
                 startup_params=parameters,
             )
     except BaseException:
+        # pg8000's file object on the socket keeps it open for as long as the error is looked at.
+        line.cut()
         line.close()
         sock.close()
         raise
@@ -250,7 +253,7 @@ class Database:
                 name="video-metadata-api",
                 parameters={
                     "statement_timeout": str(STATEMENT_MS),
-                    "lock_timeout": "3000",
+                    "lock_timeout": str(LOCK_MS),
                     # A plan made for all values at once does not know how small a page is.
                     "plan_cache_mode": "force_custom_plan",
                     "search_path": "public",
