@@ -161,7 +161,9 @@ def _ref(name: Any, known: Known) -> Any:
 
 
 def _sub(argument: Any, known: Known) -> str:
-    template, extra = (argument, {}) if isinstance(argument, str) else _parts("Fn::Sub", argument, 2)
+    template, extra = (
+        (argument, {}) if isinstance(argument, str) else _parts("Fn::Sub", argument, 2)
+    )
     if not isinstance(template, str) or not isinstance(extra, Mapping):
         raise Unresolvable(f"Fn::Sub {argument!r}")
 

@@ -5,18 +5,22 @@ AWS itself, or the embedded one on this machine; what follows does not know whic
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tapgen import names
-from tapgen.cloud import Account, Caller, CloudFormation
 from tapgen.errors import TapgenError, UsageError
-from tapgen.operation import Pace, aws_pace, local_pace
-from tapgen.schedule import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from tapgen.cloud import Account, Caller, CloudFormation
+    from tapgen.operation import Pace
+    from tapgen.schedule import Clock
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,11 @@ def connect(
     Raises ``WrongRegion``, ``cloud.CloudError``, and what the embedded AWS may refuse.
     """
     check_region(variables)
+    # Everything up to the first question is import and set-up: there is nothing to collect, and
+    # looking for it costs a tenth of the start.
+    gc.disable()
     with ExitStack() as stack:
+        stack.callback(gc.enable)
         endpoint = None
         if local:
             from tapgen.local.lease import lease
@@ -100,8 +108,13 @@ def connect(
         account = aws.AwsAccount(connection)
         connection.client("sts")
         pool = stack.enter_context(ThreadPoolExecutor(max_workers=1))
+        asked = pool.submit(account.caller)
+        gc.enable()
+        from tapgen.operation import aws_pace, local_pace
+        from tapgen.schedule import SystemClock
+
         yield Session(
-            pool.submit(account.caller),
+            asked,
             aws.AwsCloudFormation(connection),
             account,
             SystemClock(),

@@ -26,6 +26,9 @@ PREFIX = "TAPGEN_"
 # Variables of the command line's own options; every other TAPGEN_… must be a setting.
 OPTIONS = frozenset({"TAPGEN_ENV", "TAPGEN_DEBUG", "TAPGEN_CONFIG", "TAPGEN_LOCAL"})
 DEFAULT_CONCURRENCY = 4
+# Parameters of one of these types must differ: two subnets in one zone are refused by RDS and
+# ElastiCache, which want two, long after the network stands.
+_APART = frozenset({"AWS::EC2::AvailabilityZone::Name"})
 
 
 class BadSettings(UsageError):
@@ -40,13 +43,16 @@ class BadSettings(UsageError):
 class Key:
     """One setting: how it is called, what it takes (in words), and how a value is checked.
 
-    ``accept`` returns the value in its final form or raises ``ValueError``.
+    ``accept`` returns the value in its final form or raises ``ValueError``. Keys of one ``kind``
+    must not have the same value; ``default`` is what one has that nobody sets.
     """
 
     name: str
     takes: str
     accept: Callable[[Any], Any]
     parameter: str | None = None
+    kind: str | None = None
+    default: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ def load(
         chosen = _over(chosen, block)
     chosen = _over(chosen, _from_variables(variables, known))
     chosen = _over(chosen, _from_flags(flags, known))
+    _check_apart(env, chosen, known)
     own = {key.name for key in _OWN}
     parameters = {
         str(known[name].parameter): value for name, value in chosen.items() if name not in own
@@ -120,6 +127,19 @@ def _over(low: dict[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     if "tags" in low and "tags" in high:
         merged["tags"] = {**low["tags"], **high["tags"]}
     return merged
+
+
+def _check_apart(env: str, chosen: Mapping[str, Any], known: Mapping[str, Key]) -> None:
+    taken: dict[tuple[str, Any], str] = {}
+    for key in known.values():
+        if key.kind is None:
+            continue
+        value = chosen.get(key.name, key.default)
+        first = taken.setdefault((key.kind, value), key.name)
+        if first != key.name:
+            raise BadSettings(
+                f"environment {env}", f"{first} and {key.name} are both {value!r}; they must differ"
+            )
 
 
 def _blocks(file: Path | None, known: Mapping[str, Key], env: str) -> list[dict[str, Any]]:
@@ -211,7 +231,12 @@ def _checked(where: str, name: str, value: Any, known: Mapping[str, Key]) -> Any
 
 def _key_of(title: str, parameter: Mapping[str, Any]) -> Key:
     return Key(
-        names.setting_key(title), _in_words(parameter), lambda value: _fit(value, parameter), title
+        names.setting_key(title),
+        _in_words(parameter),
+        lambda value: _fit(value, parameter),
+        title,
+        parameter["Type"] if parameter["Type"] in _APART else None,
+        str(parameter["Default"]),
     )
 
 
@@ -246,7 +271,7 @@ def _fit(value: Any, parameter: Mapping[str, Any]) -> str:
         raise ValueError
     if "AllowedPattern" in parameter and re.fullmatch(parameter["AllowedPattern"], text) is None:
         raise ValueError
-    measured = float(text) if kind == "Number" else len(text)
+    measured = _number(text) if kind == "Number" else len(text)
     low, high = (parameter.get(f"{end}{_measure(kind)}") for end in ("Min", "Max"))
     if (low is not None and measured < float(low)) or (high is not None and measured > float(high)):
         raise ValueError
@@ -265,6 +290,13 @@ def _as_text(value: Any, parameter: Mapping[str, Any]) -> str:
     if not isinstance(value, str):
         raise ValueError
     return str(value)
+
+
+def _number(text: str) -> float:
+    # float() also takes 'nan', '1_000' and blanks, and CloudFormation none of them.
+    if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) is None:
+        raise ValueError
+    return float(text)
 
 
 def _is_list(kind: str) -> bool:
@@ -297,6 +329,8 @@ def _concurrency(value: Any) -> int:
 def _tags(value: Any) -> dict[str, str]:
     if isinstance(value, _Typed):
         pairs = [pair.partition("=") for pair in value.split(",")]
+        if not all(equals for _, equals, _ in pairs):
+            raise ValueError
         value = {key.strip(): item.strip() for key, _, item in pairs}
     if not isinstance(value, dict) or not all(
         isinstance(key, str) and key and isinstance(item, str) and not key.startswith("aws:")

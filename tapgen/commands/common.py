@@ -115,14 +115,22 @@ def opened(env: str | None, config: Path, *, local: bool, profile: str | None) -
     """
     if env is not None:
         names.checked_suffix(env)
-    from tapgen import session, settings
+    from tapgen import session
 
     if profile is None and env is not None:
-        profile = os.environ.get("TAPGEN_PROFILE") or settings.profile(config, env)
+        profile = os.environ.get("TAPGEN_PROFILE") or _profile(config, env)
     with session.connect(
         local=local, home=WORK_FOLDER / "local", profile=profile, variables=os.environ
     ) as connected:
         yield connected
+
+
+def _profile(config: Path, env: str) -> str | None:
+    if not config.exists():
+        return None
+    from tapgen import settings
+
+    return settings.profile(config, env)
 
 
 def settled(

@@ -71,6 +71,15 @@ def _judge_actions(operations: Operations) -> None:
     judged("UpdateStack", lambda params: _judge_update(_stack(params)))
     judged("ExecuteChangeSet", _judge_execution)
     actions["DeleteStack"] = deleting
+    create_change_set = actions["CreateChangeSet"]
+
+    def noticing_outputs(params: Params) -> Any:
+        answer = create_change_set(params)
+        if answer[0] == 200:
+            _notice_outputs(params)
+        return answer
+
+    actions["CreateChangeSet"] = noticing_outputs
 
 
 def _judge_creation(params: Params) -> None:
@@ -111,6 +120,25 @@ def _judge_execution(params: Params) -> None:
         _judge_update(stack)
         if stack is not None:
             stack["StackStatusReason"] = ""
+
+
+def _notice_outputs(params: Params) -> None:
+    """A change of outputs alone is a change; the emulator looks at resources only."""
+    helpers = reach.cloudformation("helpers")
+    _, change_set = reach.cloudformation("changesets")._find_change_set(
+        helpers._p(params, "ChangeSetName"), helpers._p(params, "StackName")
+    )
+    stack = _stack(params)
+    if stack is None or (change_set["Status"], change_set["ChangeSetType"]) != ("FAILED", "UPDATE"):
+        return
+    before, after = stack["_resolved_params"], change_set["_resolved_params"]
+    changed = {name for name in after if before.get(name) != after[name]}
+    outputs = change_set["_template"].get("Outputs") or {}
+    references = reach.cloudformation("engine")._intrinsic_references(outputs)
+    if outputs != (stack["_template"].get("Outputs") or {}) or any(
+        name in changed for name, _ in references
+    ):
+        change_set.update(Status="CREATE_COMPLETE", ExecutionStatus="AVAILABLE", StatusReason="")
 
 
 def _delete(stack: Stack, params: Params, operations: Operations, delete: Any) -> Any:

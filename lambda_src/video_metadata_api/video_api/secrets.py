@@ -20,6 +20,8 @@ CACHE_SECONDS = 300.0
 # A first fetch makes a client and a TLS connection; a second attempt has to fit as well.
 FETCH_SECONDS = 5.0
 
+CURRENT = "AWSCURRENT"
+
 Fetch = Callable[[str, str], str]
 
 
@@ -107,23 +109,23 @@ class SecretStore:
         """Credentials that were not refused yet, fetched now; None when there are none.
 
         While a rotation is under way the server may know the password of the version that is
-        not yet current, or still that of the one before.
+        not yet current, or still that of the one before. The current one is looked at twice: the
+        pending one may become it between two looks.
         """
-        current = self._current(arn, deadline)
-        if current not in refused:
-            return current
-        for stage in ("AWSPENDING", "AWSPREVIOUS"):
+        for stage in (CURRENT, "AWSPENDING", CURRENT, "AWSPREVIOUS"):
             try:
-                other = self._ask(arn, stage, deadline)
+                found = self._ask(arn, stage, deadline)
             except StageMissing:
                 continue
-            if other not in refused:
-                return other
+            if stage == CURRENT:
+                self._kept[arn] = (self._clock(), found)
+            if found not in refused:
+                return found
         return None
 
     def _current(self, arn: str, deadline: Deadline) -> Credentials:
         try:
-            credentials = self._ask(arn, "AWSCURRENT", deadline)
+            credentials = self._ask(arn, CURRENT, deadline)
         except StageMissing:
             raise Unavailable("the secret has no current version") from None
         self._kept[arn] = (self._clock(), credentials)
