@@ -60,6 +60,8 @@ check: lint types test validate ## what CI runs
 	@$(BIN)/tapgen render --check
 
 bench: setup ## speed, as ratios within one run
+	@test -x .tapgen/bench/bin/sceptre || { $(PYTHON) -m venv .tapgen/bench && \
+		.tapgen/bench/bin/python -m pip install -q --disable-pip-version-check sceptre==4.7.0 -e .; }
 	@$(BIN)/python tests/bench/run.py
 
 lock: setup ## pin the newest versions that fit setup.cfg

@@ -27,8 +27,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-_OPEN_PATH = re.compile(r"/restapis/[^/]+/[^/]+/_user_request_(/|$)")
-_OPEN_HOST = re.compile(r"[a-z0-9]+\.execute-api\.")
+_OPEN_PATH = re.compile(r"/restapis/(?P<api>[^/]+)/[^/]+/_user_request_(/|$)")
+_OPEN_HOST = re.compile(r"(?P<api>[a-z0-9]+)\.execute-api\.")
 _READING = re.compile(r"(Describe|List|Get|Head|Validate|Estimate|Detect|Lookup|Simulate)")
 _QUERY_ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z0-9]+)")
 # The longest body is the code of a function or an object in a bucket.
@@ -103,7 +103,10 @@ class Gate:
         if call.path == "/_tapgen/health":
             await _answer(send, 200, b'{"status": "ok"}')
             return
-        if not _open(call):
+        api = _open_api(call)
+        if api is not None:
+            _act_for_owner(api)
+        else:
             refusal = self._refusal(call)
             if refusal is not None:
                 await _answer_error(send, call, 403, *refusal)
@@ -156,8 +159,17 @@ class Gate:
         await _answer(send, 200, json.dumps({"left": left}).encode())
 
 
-def _open(call: Call) -> bool:
-    return bool(_OPEN_PATH.match(call.path) or _OPEN_HOST.match(call.headers.get("host", "")))
+def _open_api(call: Call) -> str | None:
+    """The id of the API whose data plane is called; ``None`` for any other call."""
+    match = _OPEN_PATH.match(call.path) or _OPEN_HOST.match(call.headers.get("host", ""))
+    return match["api"] if match else None
+
+
+def _act_for_owner(api: str) -> None:
+    """Serve the call in the account that the API stands in: an unsigned call names none."""
+    for account, _, found in reach.service("apigateway_v1")._rest_apis._data:
+        if found == api:
+            reach.module("core.responses").set_request_account_id(account)
 
 
 async def _read(scope: Message, receive: Receive) -> Call | None:

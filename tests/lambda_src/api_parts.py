@@ -276,7 +276,7 @@ class Environment:
             [sys.executable, str(Path(__file__).with_name("environment_process.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=open("/tmp/envlog", "a"),
             env={**os.environ, **environ, "PYTHONPATH": str(SOURCE)},
             text=True,
         )

@@ -155,18 +155,19 @@ def log_in(
     deadline: Deadline,
 ) -> Session:
     """Open a session; when the password is refused, ask for a newer one and try again."""
-    credentials: Credentials | None = secrets.get(arn, deadline)
+    credentials = secrets.get(arn, deadline)
     refused: list[Credentials] = []
     while True:
-        if credentials is None:
-            raise Unavailable("no version of the database's secret is accepted")
         try:
             return open_with(credentials)
         except Exception as error:
             refused.append(credentials)
             if sqlstate(error) not in _LOGIN_REFUSED or len(refused) == LOGINS:
                 raise
-        credentials = secrets.after_refusal(arn, refused, deadline)
+            newer = secrets.after_refusal(arn, refused, deadline)
+            if newer is None:
+                raise
+            credentials = newer
 
 
 class Database:

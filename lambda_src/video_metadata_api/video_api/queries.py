@@ -29,7 +29,10 @@ FIELDS: Final = (
     "created_at",
     "updated_at",
 )
-_NEWEST_FIRST: Final = "ORDER BY created_at DESC, id DESC LIMIT :limit::int"
+# With the table's name: a bare id is the column of the answer, which is text and has no index.
+_NEWEST_FIRST: Final = (
+    "ORDER BY video_metadata.created_at DESC, video_metadata.id DESC LIMIT :limit::int"
+)
 _AFTER: Final = "(created_at, id) < (:after::timestamptz, :after_id::uuid)"
 
 

@@ -85,7 +85,7 @@ def room_to_grow(world: World) -> Iterator[Fault]:
     for instance in world.of_type(INSTANCE):
         size = number(instance.get("AllocatedStorage"))
         most = number(instance.get("MaxAllocatedStorage"))
-        if size is not None and most is not None and most < 1.1 * size:
+        if size is not None and most is not None and most * 10 < size * 11:
             yield instance.fault(f"may grow from {size:g} to {most:g} GiB only")
 
 
