@@ -9,7 +9,7 @@ WORKERS ?= auto
 ENV ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format render check validate bench lock clean
+.PHONY: help setup demo test lint types format render check validate readme bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,12 +29,12 @@ demo: setup ## render, then deploy the whole pipeline on the embedded AWS
 	@$(BIN)/tapgen deploy --local --env $(ENV) --yes
 	@printf '\nTry next:\n'
 	@printf '  %s\n' \
-		'$(BIN)/tapgen status --local --env $(ENV)      each stack, and which template it runs' \
-		'$(BIN)/tapgen deploy --local --env $(ENV)      again: nothing to do' \
-		'$(BIN)/tapgen deploy --local --env two       a second environment beside it' \
-		'$(BIN)/tapgen graph --exports               who needs what of whom' \
-		'$(BIN)/tapgen local serve                   the embedded AWS for your own client' \
-		'$(BIN)/tapgen destroy --local --env $(ENV)     take it down; says what it keeps'
+		'$(BIN)/tapgen status --local --env $(ENV)    which template each stack runs' \
+		'$(BIN)/tapgen deploy --local --env $(ENV)    again: nothing to do' \
+		'$(BIN)/tapgen deploy --local --env two     a second environment beside it' \
+		'$(BIN)/tapgen graph --exports              who needs what of whom' \
+		'$(BIN)/tapgen local serve                  the embedded AWS for your client' \
+		'$(BIN)/tapgen destroy --local --env $(ENV)   take it down; says what it keeps'
 
 test: setup ## every test, with coverage
 	@$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
@@ -58,6 +58,9 @@ validate: setup ## judge the templates offline
 
 check: lint types test validate ## what CI runs
 	@$(BIN)/tapgen render --check
+
+readme: setup ## fill the generated parts of README.md
+	@$(BIN)/python tests/readme.py
 
 bench: setup ## speed, as ratios within one run
 	@test -x .tapgen/bench/bin/sceptre || { $(PYTHON) -m venv .tapgen/bench && \

@@ -24,6 +24,9 @@ from tapgen.errors import Exit, TapgenError
 class _Cli(click.Group):
     """Turns every way to end into an exit status, for a shell and for ``CliRunner`` alike."""
 
+    # Whether an error keeps its traceback.
+    debug = False
+
     def main(  # type: ignore[override]
         self,
         args: Sequence[str] | None = None,
@@ -34,26 +37,42 @@ class _Cli(click.Group):
         """Run, report, and leave with the status. Never returns."""
         extra["standalone_mode"] = False
         arguments = list(sys.argv[1:] if args is None else args)
+        self.debug = False
         try:
             outcome = super().main(arguments, prog_name or "tapgen", complete_var, **extra)
             sys.exit(outcome if isinstance(outcome, int) else Exit.DONE)
         except TapgenError as error:
-            if "--debug" in arguments:
+            if self.debug:
                 raise
             _report(str(error))
             sys.exit(error.status)
-        except click.ClickException as error:
+        except click.exceptions.NoArgsIsHelpError as error:
             error.show()
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            _report(_told(error))
             sys.exit(error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             _report("interrupted")
             sys.exit(Exit.INTERRUPTED)
         except OSError as error:
-            if error.errno != errno.EPIPE:
+            if error.filename is not None or error.errno not in _OUTPUT_ENDED:
                 raise
-            # Whoever read our output has had enough (| head): nothing more to say, or to flush.
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the interpreter's last flush
+            if error.errno != errno.EPIPE:
+                _report(f"cannot write the output: {os.strerror(error.errno).lower()}")
             sys.exit(Exit.FAILED)
+
+
+# Whoever read our output has had enough (| head), or where it goes is full (> file).
+_OUTPUT_ENDED = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _told(error: click.ClickException) -> str:
+    """What click has to say, and where to read on; by itself it would take three lines."""
+    message = error.format_message()
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return message if context is None else f"{message} Try '{context.command_path} --help'."
 
 
 def _report(message: str) -> None:
@@ -61,10 +80,27 @@ def _report(message: str) -> None:
     click.echo(f"tapgen: {' '.join(message.split())}", err=True)
 
 
+def _remember(context: click.Context, _: click.Parameter, value: bool) -> None:
+    root = context.find_root().command
+    if value and isinstance(root, _Cli):
+        root.debug = True
+
+
+# Accepted by every command too: who needs it has just typed one, and adds it at the end.
+_DEBUG = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember,
+    envvar="TAPGEN_DEBUG",
+    help="Show the traceback of an error (or TAPGEN_DEBUG=1).",
+)
+
+
 @click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tapgen")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def main(debug: bool) -> None:
+@_DEBUG
+def main() -> None:
     """The video processing pipeline as CloudFormation: render, review, deploy.
 
     \b
@@ -79,5 +115,14 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _add(command: click.Command, group: click.Group) -> None:
+    group.add_command(command)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _DEBUG(below)
+    else:
+        _DEBUG(command)
+
+
 for command in (*describing.COMMANDS, *environments.COMMANDS, *local.COMMANDS):
-    main.add_command(command)
+    _add(command, main)

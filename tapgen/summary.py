@@ -78,14 +78,17 @@ class Summary:
 
     def outputs(self) -> dict[str, Mapping[str, str]]:
         """The outputs of every stack that stands as wanted."""
+        ends = [(stack, self.ends.get(stack)) for stack in self.stacks]
         return {
             stack: end.outputs
-            for stack, end in self.ends.items()
+            for stack, end in ends
             if isinstance(end, (StackDone, StackUnchanged))
         }
 
 
 def clock_time(seconds: float) -> str:
-    """``42 s`` or ``12 min 5 s``."""
+    """``0.3 s``, ``42 s`` or ``12 min 5 s``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"

@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # The fixtures' names are what makes them known to pytest.
 from local_aws import aws_account, embedded
 
 from tapgen import app
+
+# A red run is about the change at hand: the same examples each time, and no clock. To look for new
+# ones: pytest --hypothesis-profile=search
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=5000, deadline=None)
+settings.load_profile("same")
 
 __all__ = ["aws_account", "documents", "embedded"]
 

@@ -100,9 +100,7 @@ def outcome(
     return settled(aws, stack)
 
 
-def start(
-    aws: Embedded, stack: str, template: Mapping[str, Any] | str, **parameters: str
-) -> None:
+def start(aws: Embedded, stack: str, template: Mapping[str, Any] | str, **parameters: str) -> None:
     """Create and execute a change set."""
     changes = change_set(aws, stack, template, **parameters)
     client(aws, "cloudformation").execute_change_set(ChangeSetName=changes["ChangeSetId"])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from awacs import s3, sns
 from awacs.aws import Bool, PolicyDocument, Principal, Statement, StringEquals
-from troposphere import GetAtt
+from troposphere import GetAtt, encode_to_dict
 
 from tapgen import iam
 
@@ -15,7 +14,7 @@ ONLY_TLS = Bool({"aws:SecureTransport": "false"})
 
 
 def plain(document: PolicyDocument) -> Any:
-    return json.loads(document.to_json())
+    return encode_to_dict(document)
 
 
 def written(*statements: Statement) -> Any:

@@ -374,8 +374,10 @@ def _concluded(summary: Summary, env: str, form: str) -> Exit:
 
 
 def _show_rows(summary: Summary) -> None:
-    for stack, end, detail in summary.rows():
-        click.echo(f"{stack}  {end}{f' ({detail})' if detail and end != 'failed' else ''}")
+    # A failure's reason is told below, whole.
+    common.table(
+        [(stack, end, "" if end == "failed" else detail) for stack, end, detail in summary.rows()]
+    )
 
 
 def _show_failures(summary: Summary) -> None:

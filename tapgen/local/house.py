@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hmac
 import json
 import logging
@@ -57,6 +58,8 @@ class House:
     async def run(self) -> None:
         """Serve, and save at the end."""
         self._emulator = emulator.Emulator(self._store, finished=self._save_now)
+        gc.freeze()
+        gc.enable()
         gate = self._emulator.gate(self._secret, ready=self._open, changed=self._changed.set)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._leave)

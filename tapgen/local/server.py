@@ -15,6 +15,8 @@ import json
 import logging
 import os
 import secrets
+import shutil
+import signal
 import socket
 import sys
 import time
@@ -42,37 +44,70 @@ class Refused(Exception):
         super().__init__(kind)
 
 
+class Herald:
+    """Tells the command that waits, once, how the start went."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle: int | None = handle
+
+    def say(self, message: dict[str, Any]) -> None:
+        """One line; the command may have gone."""
+        if self._handle is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._handle, json.dumps(message).encode() + b"\n")
+                os.close(self._handle)
+            self._handle = None
+
+
 def main(argv: list[str]) -> int:
     """Run the server; the exit status tells only the log."""
-    home, ready = Path(argv[0]), int(argv[1])
+    home, herald = Path(argv[0]), Herald(int(argv[1]))
     port = int(argv[2]) if len(argv) > 2 else None
     os.umask(0o077)
     # Hundreds of modules are about to be loaded, none of which will ever be garbage.
     gc.disable()
     try:
-        lock = _take_the_house(home)
-        http, leases, secret = _listen(home, port)
-        settings(home, http.getsockname()[1], secret)
-        if reach.installed() != reach.PINNED:
-            raise Refused("version", wanted=reach.PINNED, found=reach.installed() or "none")
-        sys.modules.update(dict.fromkeys(_OPTIONAL))  # type: ignore[arg-type]
-        store = _read_state(home)
-        from tapgen.local.house import House  # The emulator reads its settings on import.
-
-        gc.freeze()
-        gc.enable()
-        house = House(home, http, leases, secret, store, told=lambda line: _say(ready, line))
-        asyncio.run(house.run())
+        _run(home, port, herald)
     except Refused as refused:
-        _say(ready, {"refused": refused.kind, "facts": refused.facts})
+        herald.say({"refused": refused.kind, "facts": refused.facts})
         return 1
     except Exception as error:
         # Whatever it is, the command that waits must hear of it; the log has the whole story.
         _log.exception("the embedded AWS failed")
-        _say(ready, {"refused": "other", "facts": {"reason": f"{type(error).__name__}: {error}"}})
+        herald.say({"refused": "other", "facts": {"reason": f"{type(error).__name__}: {error}"}})
         return 1
-    os.close(lock)
     return 0
+
+
+def _run(home: Path, port: int | None, herald: Herald) -> None:
+    _take_the_house(home)
+    http, leases, secret = _listen(home, port)
+    settings(home, http.getsockname()[1], secret)
+    if reach.installed() != reach.PINNED:
+        raise Refused("version", wanted=reach.PINNED, found=reach.installed() or "none")
+    sys.modules.update(dict.fromkeys(_OPTIONAL))  # type: ignore[arg-type]
+    store = _read_state(home)
+    from tapgen.local.house import House  # The emulator reads its settings when it is loaded.
+
+    house = House(home, http, leases, secret, store, told=herald.say)
+    try:
+        asyncio.run(house.run())
+    finally:
+        _sweep(home)
+
+
+def _sweep(home: Path) -> None:
+    """End the processes of functions that are still warm, and throw their folders away."""
+    if os.getpgid(0) == os.getpid():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(os.getpid(), signal.SIGTERM)
+        deadline = time.monotonic() + 1.0
+        with contextlib.suppress(ChildProcessError):
+            while time.monotonic() < deadline:
+                if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                    time.sleep(0.01)
+    for left in (home / "tmp").iterdir():
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def settings(home: Path, port: int, secret: str) -> None:
@@ -100,14 +135,14 @@ def settings(home: Path, port: int, secret: str) -> None:
     )
 
 
-def _take_the_house(home: Path) -> int:
-    """Hold the server's lock, from now to the end of the process."""
+def _take_the_house(home: Path) -> None:
+    """Hold the server's lock, from now to the end of the process, which gives it back."""
     handle = os.open(home / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + PREDECESSOR_SECONDS
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return handle
+            return
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise Refused("other", reason="the one before it does not end") from None
@@ -161,13 +196,6 @@ def _read_state(home: Path) -> state.Store:
     except state.Unreadable as unreadable:
         raise Refused("state", path=str(store.path), reason=str(unreadable)) from None
     return store
-
-
-def _say(ready: int, message: dict[str, Any]) -> None:
-    """One line to the command that waits; it may have gone."""
-    with contextlib.suppress(OSError):
-        os.write(ready, json.dumps(message).encode() + b"\n")
-        os.close(ready)
 
 
 if __name__ == "__main__":

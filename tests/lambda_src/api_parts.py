@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -272,11 +273,12 @@ class Environment:
     """Another execution environment: the handler in a process of its own."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
+        self._log = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("environment_process.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=open("/tmp/envlog", "a"),
+            stderr=self._log,
             env={**os.environ, **environ, "PYTHONPATH": str(SOURCE)},
             text=True,
         )
@@ -290,12 +292,18 @@ class Environment:
         result = json.loads(self._process.stdout.readline())
         return judged(result, event, time.monotonic() - started)
 
+    def errors(self) -> list[str]:
+        """What it logged as an error, for looking at when a test fails."""
+        self._log.seek(0)
+        return [line for line in self._log if '"level":"ERROR"' in line]
+
     def close(self) -> None:
         """End it by closing its input."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(10)
         self._process.stdout.close()
+        self._log.close()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ def main() -> None:
     """Answer one event a line. What the function prints, its log, goes to standard error."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
     from api_parts import Context
 

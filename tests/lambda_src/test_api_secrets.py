@@ -223,6 +223,7 @@ def test_a_rotation_under_load_fails_no_request(
         stop.set()
         for thread in threads:
             thread.join(20)
+        assert [each.errors() for each in both] == [[], []]
 
     assert len(statuses) > 100
     assert set(statuses) == {201}

@@ -255,9 +255,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("what", TEXTS)
-def test_a_template_that_cannot_stand_is_refused_at_once(
-    aws_account: Embedded, what: str
-) -> None:
+def test_a_template_that_cannot_stand_is_refused_at_once(aws_account: Embedded, what: str) -> None:
     template, text = TEXTS[what]
 
     answer = refused(

@@ -213,9 +213,7 @@ def test_a_file_that_leads_to_a_stranger_is_not_believed(home: Path) -> None:
     ],
     ids=["empty", "no JSON", "cut short", "another version"],
 )
-def test_a_state_that_cannot_be_read_names_the_reset(
-    home: Path, content: str, reason: str
-) -> None:
+def test_a_state_that_cannot_be_read_names_the_reset(home: Path, content: str, reason: str) -> None:
     (home / "state").mkdir(parents=True)
     path = home / "state" / "state.json"
     path.write_text(content)

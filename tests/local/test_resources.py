@@ -10,7 +10,9 @@ import urllib.request
 import zipfile
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from local_aws import client, delete, deploy, one, outcome, resource
 
@@ -91,9 +93,7 @@ def test_a_rule_of_its_own_joins_its_group_and_leaves_it(aws_account: Embedded) 
                 "AWS::EC2::SecurityGroupEgress", **rule, CidrIp="10.0.0.0/16", Description="out"
             ),
         },
-        "Outputs": {
-            name: {"Value": ref(name)} for name in ("Group", "Client", "In", "Out")
-        },
+        "Outputs": {name: {"Value": ref(name)} for name in ("Group", "Client", "In", "Out")},
     }
 
     made = outcome(aws_account, "net", template)
@@ -238,9 +238,7 @@ def test_a_major_alone_is_its_default_minor_and_nothing_is_taken_back(
     assert (made, first) == ("CREATE_COMPLETE", "16.13")
     assert (up, second) == ("UPDATE_COMPLETE", "16.15")
     assert down.status == "UPDATE_ROLLBACK_COMPLETE"
-    assert (
-        "Cannot find upgrade target from 16.15 with requested version 16.13." in down.reasons
-    )
+    assert "Cannot find upgrade target from 16.15 with requested version 16.13." in down.reasons
 
 
 def test_rds_makes_and_deletes_the_owners_secret(aws_account: Embedded) -> None:
@@ -617,9 +615,7 @@ def rest_api(**method: Any) -> dict[str, Any]:
             ),
             "Key": resource("AWS::ApiGateway::ApiKey", Name="off"),
         },
-        "Outputs": {
-            name: {"Value": ref(name)} for name in ("Api", "Validator", "Key")
-        },
+        "Outputs": {name: {"Value": ref(name)} for name in ("Api", "Validator", "Key")},
     }
 
 
@@ -833,12 +829,20 @@ def test_an_unsigned_call_is_turned_away(aws_account: Embedded) -> None:
 
 def test_a_link_that_was_signed_beforehand_opens(aws_account: Embedded) -> None:
     s3 = client(aws_account, "s3")
+    signing = boto3.client(
+        "s3",
+        endpoint_url=aws_account.url,
+        region_name=aws_account.region,
+        aws_access_key_id=aws_account.access_key,
+        aws_secret_access_key=aws_account.secret_key,
+        config=Config(signature_version="s3v4"),
+    )
     bucket = f"links-{aws_account.account}"
     s3.create_bucket(
         Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws_account.region}
     )
     s3.put_object(Bucket=bucket, Key="a b", Body=b"content")
-    link = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "a b"})
+    link = signing.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "a b"})
 
     with urllib.request.urlopen(link) as response:
         assert response.read() == b"content"

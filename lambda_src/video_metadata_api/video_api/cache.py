@@ -11,7 +11,7 @@ import hashlib
 import json
 import secrets as entropy
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -90,9 +90,9 @@ class _Endpoint:
         self._deadline = Deadline(0)
         self.open_until = 0.0
 
-    def client(self, credentials: Callable[[], Credentials]) -> Redis:
+    def client(self, candidates: Iterator[Credentials]) -> Redis:
         if self._client is None:
-            logged_in_as = credentials()
+            logged_in_as = next(candidates)
             pool = ConnectionPool(
                 connection_class=_Connection,
                 endpoint=self,
@@ -273,21 +273,13 @@ class Cache:
     def _with_login(
         self, endpoint: _Endpoint, command: Callable[[Any], T], deadline: Deadline
     ) -> T:
-        arn = self._settings.secret_arn
-        used: list[Credentials] = []
-
-        def credentials() -> Credentials:
-            used.append(self._secrets.get(arn, deadline))
-            return used[-1]
-
-        try:
-            return endpoint.ask(endpoint.client(credentials), command, deadline)
-        except AuthenticationError:
-            endpoint.drop()
-            newer = self._secrets.after_refusal(arn, used, deadline)
-            if newer is None:
-                raise
-        return endpoint.ask(endpoint.client(lambda: newer), command, deadline)
+        """Run a command; a new log-in tries the secret's versions until one is accepted."""
+        candidates = self._secrets.candidates(self._settings.secret_arn, deadline)
+        while True:
+            try:
+                return endpoint.ask(endpoint.client(candidates), command, deadline)
+            except AuthenticationError:
+                endpoint.drop()
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:

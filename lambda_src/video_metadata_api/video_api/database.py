@@ -25,8 +25,6 @@ STATEMENT_MS = 5000
 LOCK_MS = 3000
 # The server ends a statement at 5 s and says so; this is for a server that says nothing.
 STATEMENT_SECONDS = 6.0
-# A log-in with a cached, a fresh and a neighbouring version of the secret.
-LOGINS = 3
 
 Row = list[Any]
 Span = Callable[[str], AbstractContextManager[object]]
@@ -154,20 +152,19 @@ def log_in(
     open_with: Callable[[Credentials], Session],
     deadline: Deadline,
 ) -> Session:
-    """Open a session; when the password is refused, ask for a newer one and try again."""
-    credentials = secrets.get(arn, deadline)
-    refused: list[Credentials] = []
-    while True:
+    """Open a session; when a password is refused, try the secret's other versions.
+
+    Raises what the last try raised, or Unavailable.
+    """
+    refusal: Exception | None = None
+    for credentials in secrets.candidates(arn, deadline):
         try:
             return open_with(credentials)
         except Exception as error:
-            refused.append(credentials)
-            if sqlstate(error) not in _LOGIN_REFUSED or len(refused) == LOGINS:
+            if sqlstate(error) not in _LOGIN_REFUSED:
                 raise
-            newer = secrets.after_refusal(arn, refused, deadline)
-            if newer is None:
-                raise
-            credentials = newer
+            refusal = error
+    raise Unavailable("no version of the secret is accepted") from refusal
 
 
 class Database:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -103,15 +103,16 @@ class SecretStore:
             return kept[1]
         return self._current(arn, deadline)
 
-    def after_refusal(
-        self, arn: str, refused: Sequence[Credentials], deadline: Deadline
-    ) -> Credentials | None:
-        """Credentials that were not refused yet, fetched now; None when there are none.
+    def candidates(self, arn: str, deadline: Deadline) -> Iterator[Credentials]:
+        """Credentials to log in with, best first; ask for the next when one is refused.
 
-        While a rotation is under way the server may know the password of the version that is
-        not yet current, or still that of the one before. The current one is looked at twice: the
-        pending one may become it between two looks.
+        The kept ones, then every version as it is now, each once. While a rotation is under way
+        the server may know the password of the version that is not yet current, or still that
+        of the one before; the current one comes twice, because the server may have learnt it in
+        the meantime. Raises Unavailable.
         """
+        tried = [self.get(arn, deadline)]
+        yield tried[0]
         for stage in (CURRENT, "AWSPENDING", CURRENT, "AWSPREVIOUS"):
             try:
                 found = self._ask(arn, stage, deadline)
@@ -119,9 +120,10 @@ class SecretStore:
                 continue
             if stage == CURRENT:
                 self._kept[arn] = (self._clock(), found)
-            if found not in refused:
-                return found
-        return None
+            if found not in tried:
+                tried.append(found)
+                yield found
+        yield self._current(arn, deadline)
 
     def _current(self, arn: str, deadline: Deadline) -> Credentials:
         try:
