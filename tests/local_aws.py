@@ -184,10 +184,11 @@ def faults_left(aws: Embedded) -> int:
 
 def faults_call(aws: Embedded, method: str, body: bytes = b"") -> dict[str, Any]:
     """Speak to the server's own address, signed like any call to AWS."""
-    request = AWSRequest(method, f"{aws.url}/_tapgen/faults", data=body)
+    url = f"{aws.url}/_tapgen/faults"
+    request = AWSRequest(method, url, data=body)
     SigV4Auth(Credentials(aws.access_key, aws.secret_key), "tapgen", aws.region).add_auth(request)
     signed = urllib.request.Request(
-        request.url, data=body or None, headers=dict(request.headers.items()), method=method
+        url, data=body or None, headers=dict(request.headers.items()), method=method
     )
     with urllib.request.urlopen(signed) as response:
         answer: dict[str, Any] = json.load(response)

@@ -126,7 +126,8 @@ def opened(env: str | None, config: Path, *, local: bool, profile: str | None) -
 
 
 def _profile(config: Path, env: str) -> str | None:
-    if not config.exists():
+    # os.path: a folder that may not be looked into is told of when the file is read.
+    if not os.path.exists(config):
         return None
     from tapgen import settings
 

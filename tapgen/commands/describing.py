@@ -80,7 +80,7 @@ def _as_seen(folder: Path) -> Path:
 )
 @click.option("--exports", is_flag=True, help="Name the exports that make each edge.")
 def graph(form: str, exports: bool) -> None:
-    """Show which stack needs which, and in which order they are deployed."""
+    """Show which stack needs which, in the order of deployment."""
     from tapgen import graph_text
 
     click.echo(graph_text.FORMS[form](common.describe().documents, exports), nl=False)
@@ -128,7 +128,7 @@ def validate(folder: Path | None, form: str) -> int:
     help="Where the zips are kept.",
 )
 def package(names: tuple[str, ...], out: Path) -> None:
-    """Build the Lambda packages of lambda_src, those whose inputs changed."""
+    """Build the Lambda packages of lambda_src that changed."""
     from tapgen import app
     from tapgen import package as packaging
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @common.aws_options
 @common.config_option
 @click.option("--set", "flags", multiple=True, metavar="KEY=VALUE", help="A setting of this run.")
+@click.option("--concurrency", metavar="N", help="At most so many stacks at a time.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option(
     "--recreate-failed", is_flag=True, help="Delete stacks whose creation failed, and make anew."
@@ -44,17 +45,23 @@ def deploy(
     profile: str | None,
     config: Path,
     flags: tuple[str, ...],
+    concurrency: str | None,
     yes: bool,
     recreate_failed: bool,
     verbose: bool,
     form: str,
 ) -> int:
-    """Bring an environment to what the templates describe, all tiers or those named."""
+    """Bring an environment to what the templates describe.
+
+    All tiers, or those named; the foundation too, where the account has none yet.
+    """
     with common.opened(env, config, local=local, profile=profile) as session:
         from tapgen import app, rollout
 
         description = common.describe()
         rollout.selected(description, tiers)
+        if concurrency is not None:
+            flags = (*flags, f"concurrency={concurrency}")
         settings = common.settled(session, env, description, config, flags)
         planned = rollout.prepare(
             session,
@@ -99,7 +106,10 @@ def destroy(
     verbose: bool,
     form: str,
 ) -> int:
-    """Delete an environment's stacks; its data is kept unless --delete-data."""
+    """Delete an environment's stacks and keep its data.
+
+    The data goes too only with --delete-data and the suffix typed again.
+    """
     with common.opened(env, config, local=local, profile=profile) as session:
         from tapgen import destroy as destroying
 
@@ -209,7 +219,7 @@ def outputs(
 @common.config_option
 @common.output_option("table", "json")
 def envs(local: bool, profile: str | None, config: Path, form: str) -> None:
-    """List the environments that are deployed, and those that tapgen.toml names."""
+    """List the environments deployed or named in tapgen.toml."""
     with common.opened(None, config, local=local, profile=profile) as session:
         from tapgen import settings
         from tapgen.render import as_json

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
+import urllib.error
 from typing import Any
 
 import pytest
@@ -80,6 +82,20 @@ def test_an_export_that_nobody_uses_can_go(aws_account: Embedded) -> None:
 
     assert changed == "UPDATE_COMPLETE"
     assert client(aws_account, "cloudformation").list_exports()["Exports"] == []
+
+
+def test_a_change_of_outputs_alone_is_a_change(aws_account: Embedded) -> None:
+    template = exporter()
+    template["Parameters"] = {"Digest": {"Type": "String"}}
+    template["Outputs"]["Digest"] = {"Value": {"Ref": "Digest"}}
+    deploy(aws_account, "net", template, Digest="a")
+
+    same = change_set(aws_account, "net", template, Digest="a")
+    changed = outcome(aws_account, "net", template, Digest="b")
+
+    assert same["Status"] == "FAILED"
+    assert changed.status == "UPDATE_COMPLETE"
+    assert changed.outputs["Digest"] == "b"
 
 
 def test_an_export_belongs_to_one_stack(aws_account: Embedded) -> None:
@@ -465,7 +481,7 @@ FAULTY_CALLS = {
 }
 
 
-@pytest.mark.parametrize("service", ["cloudformation", "ec2", "ecs", "s3"])
+@pytest.mark.parametrize("service", sorted(FAULTY_CALLS))
 def test_a_fault_speaks_the_services_own_language(aws_account: Embedded, service: str) -> None:
     action, method, parameters = FAULTY_CALLS[service]
     fault = {"service": service, "action": action, "code": "AccessDenied", "message": "Not you"}
@@ -481,8 +497,6 @@ def test_faults_strike_in_their_own_account_only(aws_account: Embedded) -> None:
         aws_account,
         requests=[{"service": "sns", "action": "ListTopics", "code": "AccessDenied"}],
     )
-    import dataclasses
-
     neighbour = dataclasses.replace(aws_account, access_key="000000000001")
 
     assert client(neighbour, "sns").list_topics()["Topics"] == []
@@ -490,8 +504,6 @@ def test_faults_strike_in_their_own_account_only(aws_account: Embedded) -> None:
 
 
 def test_a_fault_that_is_not_understood_is_refused(aws_account: Embedded) -> None:
-    import urllib.error
-
     with pytest.raises(urllib.error.HTTPError) as caught:
         set_faults(aws_account, requests=[{"colour": "red"}])
 

@@ -1,4 +1,4 @@
-"""What the launcher counts on in ministack, so that a new version that breaks it says so plainly."""
+"""What the launcher counts on in ministack: a version that breaks it shall say so plainly."""
 
 from __future__ import annotations
 

@@ -125,5 +125,7 @@ def test_a_second_deployment_finds_nothing_to_do(deployed: tuple[Embedded, Path]
         for tier, document in described().items()
     }
 
-    assert {tier: changes["Changes"] for tier, changes in found.items()} == dict.fromkeys(found, [])
+    assert {tier: changes["Changes"] for tier, changes in found.items()} == {
+        tier: [] for tier in found
+    }
     assert {changes["Status"] for changes in found.values()} == {"FAILED"}

@@ -126,9 +126,11 @@ def test_a_command_that_comes_while_the_last_one_leaves_is_served(home: Path) ->
 
     def come_and_go() -> None:
         for _ in range(3):
-            with lease.lease(home) as aws:
-                with socket.create_connection(("127.0.0.1", int(aws.url.rpartition(":")[2]))):
-                    served.append(aws.url)
+            with (
+                lease.lease(home) as aws,
+                socket.create_connection(("127.0.0.1", int(aws.url.rpartition(":")[2]))),
+            ):
+                served.append(aws.url)
 
     comers = [threading.Thread(target=come_and_go) for _ in range(3)]
     for comer in comers:
@@ -370,10 +372,55 @@ def test_nothing_is_written_outside_the_folder(
     assert list((home / "tmp").iterdir()) == []
 
 
+def test_the_processes_of_functions_end_with_the_server(home: Path) -> None:
+    function = one(
+        "AWS::Lambda::Function",
+        FunctionName="warm",
+        Runtime="python3.12",
+        Handler="index.handler",
+        Role="arn:aws:iam::000000000000:role/any",
+        Code={"ZipFile": "import os\ndef handler(event, context): return os.getpid()"},
+    )
+    with lease.lease(home) as aws:
+        deploy(aws, "app", function)
+        answer = client(aws, "lambda").invoke(FunctionName="warm", Payload=b"{}")
+        worker = int(answer["Payload"].read())
+        was_alive = is_alive(worker)
+
+    assert was_alive
+    assert wait_until_gone(worker)
+    assert list((home / "tmp").iterdir()) == []
+
+
+def test_another_version_of_the_emulator_is_refused(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom tapgen.local import reach, server\nreach.PINNED = '0.0.1'\n"
+        "sys.exit(server.main(sys.argv[1:]))"
+    )
+    (tmp_path / "state").mkdir()
+    reading, writing = os.pipe()
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), str(writing)],
+        cwd=PROJECT,
+        pass_fds=(writing,),
+        check=False,
+    )
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        told = json.loads(pipe.read())
+
+    assert ended.returncode == 1
+    assert told == {"refused": "version", "facts": {"wanted": "0.0.1", "found": "1.5.33"}}
+    assert str(errors.WrongMinistack(**told["facts"])) == (
+        "the embedded AWS needs ministack 0.0.1, but 1.5.33 is installed: "
+        "pip install 'tapgen[local]'"
+    )
+
+
 def test_without_the_extra_the_error_says_what_to_install(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
     with pytest.raises(errors.MinistackMissing) as caught, lease.lease(home):
         pass

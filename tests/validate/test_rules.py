@@ -9,7 +9,22 @@ from judged import Case, cases, faults
 
 from tapgen import validate
 
-CASES = cases()
+# Too large to be written down.
+LARGE = [
+    Case(
+        "TAP805",
+        good={"Resources": {}, "Description": "x" * 51_000},
+        bad={"Resources": {}, "Description": "x" * 51_200},
+        found=(": has 51235 bytes, 51200 can be sent directly",),
+    ),
+    Case(
+        "TAP806",
+        good={"Resources": {}, "Outputs": {f"Out{n}": {"Value": "x"} for n in range(200)}},
+        bad={"Resources": {}, "Outputs": {f"Out{n}": {"Value": "x"} for n in range(201)}},
+        found=("Outputs: has 201 entries, 200 are allowed",),
+    ),
+]
+CASES = [*cases(), *LARGE]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
