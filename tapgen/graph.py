@@ -115,6 +115,31 @@ def imports(documents: Mapping[str, Document]) -> list[Import]:
     return found
 
 
+def references(node: Any) -> Iterator[str]:
+    """The names (logical ids, parameters, conditions, mappings) that a part of a document uses."""
+    if isinstance(node, Mapping):
+        for key, item in node.items():
+            yield from _named(key, item)
+            yield from references(item)
+    elif isinstance(node, list):
+        for item in node:
+            yield from references(item)
+
+
+def _named(key: str, item: Any) -> Iterator[str]:
+    if key in ("Ref", "Condition", "DependsOn") and isinstance(item, str):
+        yield item
+    elif key == "DependsOn" and isinstance(item, list):
+        yield from item
+    elif key == "Fn::GetAtt":
+        yield item[0] if isinstance(item, list) else str(item).partition(".")[0]
+    elif key == "Fn::Sub":
+        template = item[0] if isinstance(item, list) else item
+        yield from (hole.partition(".")[0] for hole in resolve.holes(str(template)))
+    elif key in ("Fn::If", "Fn::FindInMap") and isinstance(item, list):
+        yield from (name for name in item[:1] if isinstance(name, str))
+
+
 def import_names(part: Any, document: Document, stack: str, where: str) -> list[str]:
     """The names that one part of a document imports. Raises ``UnreadableName``."""
     return [_name(name, document, stack, where) for name in _import_nodes(part)]

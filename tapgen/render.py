@@ -17,6 +17,9 @@ from tapgen.resolve import Document
 
 FORMATS = ("yaml", "json")
 
+# As diff and git tell it of a last line.
+_NO_BREAK = "\n\\ No newline at end of file\n"
+
 
 @dataclass(frozen=True)
 class Stale:
@@ -37,14 +40,13 @@ class Stale:
         """What rendering would change, as a unified diff."""
         from difflib import unified_diff
 
-        return "".join(
-            unified_diff(
-                (self.found or "").splitlines(keepends=True),
-                (self.wanted or "").splitlines(keepends=True),
-                f"{self.path} (on disk)",
-                f"{self.path} (as described)",
-            )
+        lines = unified_diff(
+            (self.found or "").splitlines(keepends=True),
+            (self.wanted or "").splitlines(keepends=True),
+            f"{self.path} (on disk)",
+            f"{self.path} (as described)",
         )
+        return "".join(line if line.endswith("\n") else line + _NO_BREAK for line in lines)
 
 
 def text(document: Document, form: str = "yaml") -> str:

@@ -56,6 +56,17 @@ class WrongRegion(UsageError):
         )
 
 
+class BadEndpoint(UsageError):
+    """An endpoint of the user's own that no client could call."""
+
+    def __init__(self, variable: str, url: str) -> None:
+        self.variable, self.url = variable, url
+        super().__init__(
+            f"{variable} is {url!r}, which is no address; "
+            "write it as in http://127.0.0.1:4566, or unset it"
+        )
+
+
 class WrongAccount(TapgenError):
     """The credentials belong to another account than the environment is meant for."""
 
@@ -77,6 +88,20 @@ def check_region(variables: Mapping[str, str]) -> None:
             return
 
 
+def check_endpoints(variables: Mapping[str, str]) -> None:
+    """Refuse an AWS_ENDPOINT_URL… that botocore would fall over. Raises ``BadEndpoint``."""
+    for variable, url in sorted(variables.items()):
+        if not variable.startswith("AWS_ENDPOINT_URL") or not url:
+            continue
+        try:
+            parts = urlsplit(url)
+            good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            good = False
+        if not good:
+            raise BadEndpoint(variable, url)
+
+
 def check_account(env: str, wanted: str | None, caller: Caller) -> None:
     """Refuse to go on in another account than the settings name. Raises ``WrongAccount``."""
     if wanted is not None and wanted != caller.account:
@@ -89,9 +114,12 @@ def connect(
 ) -> Iterator[Session]:
     """Open a session; ``home`` is where the embedded AWS keeps its state.
 
-    Raises ``WrongRegion``, ``cloud.CloudError``, and what the embedded AWS may refuse.
+    Raises ``WrongRegion``, ``BadEndpoint``, ``cloud.CloudError``, and what the embedded AWS may
+    refuse.
     """
     check_region(variables)
+    if not local:
+        check_endpoints(variables)
     # Everything up to the first question is import and set-up: there is nothing to collect, and
     # looking for it costs a tenth of the start.
     gc.disable()
@@ -127,7 +155,7 @@ def connect(
 def _answers_at_once(variables: Mapping[str, str]) -> bool:
     """Whether the user's own endpoint is on this machine: an emulator's stacks take no minutes."""
     url = variables.get("AWS_ENDPOINT_URL_CLOUDFORMATION") or variables.get("AWS_ENDPOINT_URL")
-    return url is not None and urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    return bool(url) and urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def new_run_id() -> str:

@@ -172,6 +172,21 @@ def _digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """``document``, with the digest that belongs to it: for a variant of a finished template."""
+    mappings = {key: item for key, item in document.get("Mappings", {}).items() if key != _GUARD}
+    outputs = {k: item for k, item in document.get("Outputs", {}).items() if k != DIGEST_OUTPUT}
+    bare = {**document, "Mappings": mappings, "Outputs": outputs}
+    digest = _digest({key: item for key, item in bare.items() if item or key == "Resources"})
+    guard = {names.REGION: {DIGEST_OUTPUT: digest}}
+    shown = document.get("Outputs", {}).get(DIGEST_OUTPUT, {})
+    return {
+        **document,
+        "Mappings": {**mappings, _GUARD: guard},
+        "Outputs": {**outputs, DIGEST_OUTPUT: shown},
+    }
+
+
 def digest_of(document: Mapping[str, Any]) -> str | None:
     """The digest that a finished template carries; None for a template that tapgen did not make."""
     mapping = document.get("Mappings", {}).get(_GUARD, {})

@@ -96,8 +96,9 @@ class _Dumper(yaml.CSafeDumper):
         return True
 
     def represent_scalar(self, tag: str, value: str, style: str | None = None) -> yaml.ScalarNode:
-        if "\n" in value and _fits_literal_block(value):
-            style = "|"
+        if not value.isprintable():
+            # In quotes what cannot be seen is spelled out.
+            style = "|" if "\n" in value and _fits_literal_block(value) else '"'
         # libyaml takes no subclass of str.
         node: yaml.ScalarNode = super().represent_scalar(tag, str(value), style)
         return node

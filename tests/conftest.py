@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 # The fixtures' names are what makes them known to pytest.
+from command_line import offline, packages, tapgen
 from local_aws import aws_account, embedded
 
 from tapgen import app
@@ -18,7 +19,7 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=5000, deadline=None)
 settings.load_profile("same")
 
-__all__ = ["aws_account", "documents", "embedded"]
+__all__ = ["aws_account", "documents", "embedded", "offline", "packages", "tapgen"]
 
 
 @pytest.fixture(scope="session")

@@ -43,8 +43,11 @@ def pass_coverage_on() -> None:
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """The embedded AWS of this test session."""
     pass_coverage_on()
-    with lease.lease(tmp_path_factory.mktemp("embedded-aws")) as aws:
+    home = tmp_path_factory.mktemp("embedded-aws")
+    with lease.lease(home) as aws:
         yield aws
+    # It waits for the server's very end, so that what was measured there is written down.
+    lease.reset(home)
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ def render(
     tiers: tuple[str, ...], out: Path | None, check: bool, to_stdout: bool, form: str
 ) -> int:
     """Write each tier's template for review, those that changed."""
+    if check and to_stdout:
+        raise click.UsageError("--check compares files and --stdout writes none: choose one.")
     # A short life with much to build and nothing to throw away: collecting costs a tenth of it.
     gc.disable()
     from tapgen import app

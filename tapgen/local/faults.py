@@ -23,6 +23,7 @@ UNAVAILABLE = 503
 class RequestFault:
     """Answers ``times`` calls of ``service``/``action`` with an error, after ``delay`` seconds.
 
+    ``service`` is the name it signs with (``states``, ``elasticfilesystem``);
     ``action`` is the operation's name, for REST services the method and the path's beginning
     (``"PUT /2015-02-01/file-systems"``). ``status`` 0 lets the call through: a delay only.
     """

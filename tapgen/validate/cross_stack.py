@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tapgen import graph, resolve
-from tapgen.validate.finding import Fault, Rule, Source
+from tapgen.validate.finding import Fault, Rule
 from tapgen.validate.world import LONGEST_SUFFIX, Resource, World, items
 
 # CloudFormation user guide, "Outputs": letters, digits, colons and hyphens, 255 characters.
@@ -298,9 +298,7 @@ def _imports(world: World) -> Iterator[graph.Import]:
 
 def _resolved_imports(world: World) -> Iterator[tuple[str, str, str]]:
     # The graph's names keep the suffix as a hole; outputs of the world have it filled in.
-    by_name = {
-        (export.stack, export.key): export.name for export in _exports(world)
-    }
+    by_name = {(export.stack, export.key): export.name for export in _exports(world)}
     names = {by_name.get((o.stack, o.key)): o.export for o in world.outputs if o.export}
     for wanted in _imports(world):
         if wanted.name in names:
@@ -341,6 +339,3 @@ def _properties(node: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
     elif isinstance(node, list):
         for item in node:
             yield from _properties(item, path)
-
-
-

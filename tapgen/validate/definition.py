@@ -51,8 +51,17 @@ INTEGRATIONS = {
     "states:startExecution": (_PLAIN, _SYNC, ".sync:2", _TOKEN),
 }
 # Services with more calls than are worth listing here.
-_OTHERS = ("aws-sdk", "databrew", "eks", "elasticmapreduce", "emr-containers", "emr-serverless")
-_OTHERS += ("sagemaker", "bedrock", "codebuild")
+_OTHERS = (
+    "aws-sdk",
+    "bedrock",
+    "codebuild",
+    "databrew",
+    "eks",
+    "elasticmapreduce",
+    "emr-containers",
+    "emr-serverless",
+    "sagemaker",
+)
 _INTEGRATION = re.compile(r"arn:aws[a-z-]*:states:::([a-z0-9-]+):([A-Za-z0-9:]+)(\.[A-Za-z:0-9]+)?")
 _PATH = re.compile(r"\$\$?(\.|\[|$)|States\.[A-Z][A-Za-z0-9]+\(")
 
@@ -247,7 +256,7 @@ def _grammar(whole: Mapping[str, Any]) -> list[str]:
     with needed("statelint"):
         from statelint.config import Config
         from statelint.linter import Linter
-        from statelint.problem import ProblemType
+        from statelint.problem.problem_type import ProblemType
     # FLOAT complains of whole numbers where a fraction may stand; JSON does not tell them apart.
     return list(Linter.validate(dict(whole), Config({ProblemType.FLOAT})))
 
@@ -332,7 +341,9 @@ def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, node
 
 
-def _longest(whole: Mapping[str, Any], name: str | None = None, seen: frozenset[str] = frozenset()) -> float:
+def _longest(
+    whole: Mapping[str, Any], name: str | None = None, seen: frozenset[str] = frozenset()
+) -> float:
     """The seconds of the longest way from ``name`` (the start) to an end, each state once."""
     given = whole.get("States")
     name = name or str(whole.get("StartAt"))
@@ -340,7 +351,9 @@ def _longest(whole: Mapping[str, Any], name: str | None = None, seen: frozenset[
     if not isinstance(state, Mapping) or name in seen:
         return 0
     follow = [state.get("Next"), state.get("Default")]
-    follow += [rule.get("Next") for key in ("Catch", "Choices") for rule in mappings(state.get(key))]
+    follow += [
+        rule.get("Next") for key in ("Catch", "Choices") for rule in mappings(state.get(key))
+    ]
     rest = [_longest(whole, str(step), seen | {name}) for step in follow if step]
     inner = [_longest(branch) for branch in mappings(state.get("Branches"))]
     return _worst(state) + max(inner, default=0) + max(rest, default=0)

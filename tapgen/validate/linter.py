@@ -71,9 +71,7 @@ def _runner() -> Any:
     # One runner for all templates: loading the rules takes as long as judging a template, and
     # `cfnlint.api.lint` does it each time. The region goes into the config: beside a config the
     # argument `regions=` of that function is ignored and the template judged for us-east-1.
-    config = ManualArgs(
-        regions=[names.REGION], include_checks=["I"], ignore_checks=list(NOT_ASKED)
-    )
+    config = ManualArgs(regions=[names.REGION], include_checks=["I"], ignore_checks=list(NOT_ASKED))
     return Runner(ConfigMixIn(**config))
 
 
@@ -81,7 +79,8 @@ def _matches(runner: Any, file: str, text: str) -> Iterator[Finding]:
     from cfnlint.decode.decode import decode_str
 
     template, unreadable = decode_str(text)
-    for match in unreadable or runner.validate_template(template):
+    matches: Any = unreadable or runner.validate_template(template)
+    for match in matches:
         where, inside = _place(list(match.path or ()))
         yield Finding(
             file,

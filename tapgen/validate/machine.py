@@ -45,7 +45,10 @@ def definition(machine: Resource) -> Mapping[str, Any]:
     """The definition with its substitutions put in. Raises ``BadDefinition``."""
     whole = machine.get("Definition")
     if isinstance(whole, Mapping):
-        return _substituted(whole, machine.get("DefinitionSubstitutions") or {})
+        filled: Mapping[str, Any] = _substituted(
+            whole, machine.get("DefinitionSubstitutions") or {}
+        )
+        return filled
     text = machine.get("DefinitionString")
     if not isinstance(text, str):
         raise BadDefinition("it cannot be known from the templates alone")
@@ -73,7 +76,7 @@ def readable(world: World) -> Iterator[tuple[Resource, Mapping[str, Any]]]:
 def states(whole: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every state, also inside Parallel and Map, by its name."""
     given = whole.get("States")
-    for name, state in (given.items() if isinstance(given, Mapping) else ()):
+    for name, state in given.items() if isinstance(given, Mapping) else ():
         if not isinstance(state, Mapping):
             continue
         yield name, state

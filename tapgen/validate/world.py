@@ -206,7 +206,7 @@ def items(node: Any) -> list[Any]:
 
 
 def mappings(node: Any) -> list[Mapping[str, Any]]:
-    """The mappings among ``items(node)``: what a list of structures holds, as far as it is known."""
+    """The mappings among ``items(node)``: the structures of a list, as far as they are known."""
     return [item for item in items(node) if isinstance(item, Mapping)]
 
 

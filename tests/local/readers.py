@@ -232,6 +232,8 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
         return [leaf for key, one in value.items() for leaf in leaves(one, f"{path}.{key}")]
     if isinstance(value, list):
         return [leaf for one in value for leaf in leaves(one, f"{path}[]")]
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return [(path, str(value).lower())]
 
 

@@ -473,18 +473,23 @@ def test_a_call_can_be_throttled_and_comes_through_when_tried_again(
 
 
 FAULTY_CALLS = {
-    "cloudformation": ("ListStacks", "list_stacks", {}),
-    "ec2": ("DescribeVpcs", "describe_vpcs", {}),
-    "ecs": ("ListClusters", "list_clusters", {}),
-    "efs": ("GET /2015-02-01/file-systems", "describe_file_systems", {}),
-    "s3": ("GET /some-bucket", "list_objects_v2", {"Bucket": "some-bucket"}),
+    "cloudformation": ("cloudformation", "ListStacks", "list_stacks", {}),
+    "ec2": ("ec2", "DescribeVpcs", "describe_vpcs", {}),
+    "ecs": ("ecs", "ListClusters", "list_clusters", {}),
+    "efs": (
+        "elasticfilesystem",
+        "GET /2015-02-01/file-systems",
+        "describe_file_systems",
+        {},
+    ),
+    "s3": ("s3", "GET /some-bucket", "list_objects_v2", {"Bucket": "some-bucket"}),
 }
 
 
 @pytest.mark.parametrize("service", sorted(FAULTY_CALLS))
 def test_a_fault_speaks_the_services_own_language(aws_account: Embedded, service: str) -> None:
-    action, method, parameters = FAULTY_CALLS[service]
-    fault = {"service": service, "action": action, "code": "AccessDenied", "message": "Not you"}
+    signed, action, method, parameters = FAULTY_CALLS[service]
+    fault = {"service": signed, "action": action, "code": "AccessDenied", "message": "Not you"}
     set_faults(aws_account, requests=[fault])
 
     answer = refused(getattr(client(aws_account, service), method), **parameters)

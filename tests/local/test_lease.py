@@ -428,6 +428,28 @@ def test_without_the_extra_the_error_says_what_to_install(
     assert str(caught.value) == "the embedded AWS needs the extra: pip install 'tapgen[local]'"
 
 
+def test_a_server_that_fails_says_why_and_where_to_look(home: Path) -> None:
+    (home / "state" / "address.json.new").mkdir(parents=True)
+    (home / "state" / "address.json").mkdir()
+
+    with pytest.raises(errors.NotStarted) as caught, lease.lease(home):
+        pass
+
+    assert caught.value.reason.startswith("IsADirectoryError")
+    assert caught.value.log == home / "server.log"
+
+
+def test_a_terminated_server_saves_first(home: Path) -> None:
+    with lease.lease(home) as aws:
+        client(aws, "sns").create_topic(Name="late")
+        pid = server_pid(home)
+        os.kill(pid, signal.SIGTERM)
+        assert wait_until_gone(pid)
+
+    with lease.lease(home) as again:
+        assert topics(again) == ["late"]
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 

@@ -846,3 +846,134 @@ def test_a_link_that_was_signed_beforehand_opens(aws_account: Embedded) -> None:
 
     with urllib.request.urlopen(link) as response:
         assert response.read() == b"content"
+
+
+def test_a_change_in_place_reaches_the_service(aws_account: Embedded) -> None:
+    template = rest_api()
+    template["Resources"] |= {
+        "Eip": resource("AWS::EC2::EIP", Tags=[{"Key": "Name", "Value": "a"}]),
+        "Cluster": resource("AWS::ECS::Cluster", ClusterName="tasks"),
+        "Providers": resource(
+            "AWS::ECS::ClusterCapacityProviderAssociations",
+            Cluster=ref("Cluster"),
+            CapacityProviders=["FARGATE"],
+            DefaultCapacityProviderStrategy=[{"CapacityProvider": "FARGATE"}],
+        ),
+    }
+    made = outcome(aws_account, "app", template)
+    changed = template["Resources"]
+    changed["Validator"]["Properties"]["ValidateRequestParameters"] = True
+    changed["Eip"]["Properties"]["Tags"] = [{"Key": "Name", "Value": "b"}]
+    changed["Providers"]["Properties"]["CapacityProviders"] = ["FARGATE", "FARGATE_SPOT"]
+
+    after = outcome(aws_account, "app", template)
+    gateway, ecs = client(aws_account, "apigateway"), client(aws_account, "ecs")
+    validator = gateway.get_request_validator(
+        restApiId=made.outputs["Api"], requestValidatorId=made.outputs["Validator"]
+    )
+    (address,) = client(aws_account, "ec2").describe_addresses()["Addresses"]
+    (cluster,) = ecs.describe_clusters(clusters=["tasks"])["clusters"]
+    gone = delete(aws_account, "app")
+
+    assert after.status == "UPDATE_COMPLETE", after.reasons
+    assert (validator["validateRequestBody"], validator["validateRequestParameters"]) == (
+        True,
+        True,
+    )
+    assert {"Key": "Name", "Value": "b"} in address["Tags"]
+    assert cluster["capacityProviders"] == ["FARGATE", "FARGATE_SPOT"]
+    assert gone.status == "DELETE_COMPLETE", gone.reasons
+    assert gateway.get_rest_apis()["items"] == []
+
+
+def test_a_buckets_settings_change_and_go(aws_account: Embedded) -> None:
+    name = f"artifacts-{aws_account.account}"
+    s3 = client(aws_account, "s3")
+    template = bucket_template(name)
+    deploy(aws_account, "base", template)
+    settings = template["Resources"]["It"]["Properties"]
+    settings["VersioningConfiguration"] = {"Status": "Suspended"}
+    settings["LifecycleConfiguration"]["Rules"] = [
+        {"Id": "all", "Status": "Enabled", "ExpirationInDays": 30, "Prefix": "tmp/"}
+    ]
+
+    deploy(aws_account, "base", template)
+    (rule,) = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    versioning = s3.get_bucket_versioning(Bucket=name)["Status"]
+    del settings["LifecycleConfiguration"]
+    deploy(aws_account, "base", template)
+    with pytest.raises(ClientError) as caught:
+        s3.get_bucket_lifecycle_configuration(Bucket=name)
+
+    assert (rule["Expiration"], rule["Filter"]) == ({"Days": 30}, {"Prefix": "tmp/"})
+    assert versioning == "Suspended"
+    assert caught.value.response["Error"]["Code"] == "NoSuchLifecycleConfiguration"
+
+
+def test_a_cache_without_tls_has_the_names_of_one(aws_account: Embedded) -> None:
+    cache = json.loads(json.dumps(CACHE["Cache"]))
+    for name in ("TransitEncryptionEnabled", "TransitEncryptionMode", "UserGroupIds"):
+        del cache["Properties"][name]
+    template = {
+        "Resources": {**CACHE, "Cache": cache},
+        "Outputs": {"Primary": {"Value": att("Cache", "PrimaryEndPoint.Address")}},
+    }
+
+    made = outcome(aws_account, "cache", template)
+
+    assert re.fullmatch(
+        r"video-cache\.[0-9a-f]{6}\.ng\.0001\.apne1\.cache\.amazonaws\.com",
+        made.outputs["Primary"],
+    )
+
+
+def test_the_api_of_rds_judges_versions_too(aws_account: Embedded) -> None:
+    rds = client(aws_account, "rds")
+    deploy(aws_account, "storage", {"Resources": {"Db": database()}})
+
+    with pytest.raises(ClientError) as caught:
+        rds.modify_db_instance(DBInstanceIdentifier="video-db", EngineVersion="16.9")
+    rds.modify_db_instance(
+        DBInstanceIdentifier="video-db", EngineVersion="16.14", ApplyImmediately=True
+    )
+    others = rds.describe_db_engine_versions(Engine="mysql")["DBEngineVersions"]
+
+    assert caught.value.response["Error"]["Message"] == (
+        "Cannot find upgrade target from 16.13 with requested version 16.9."
+    )
+    assert instance(aws_account)["EngineVersion"] == "16.14"
+    assert {version["Engine"] for version in others} == {"mysql"}
+
+
+def test_an_address_in_use_cannot_be_released(aws_account: Embedded) -> None:
+    eip = {"Resources": {"Eip": resource("AWS::EC2::EIP")}}
+    eip["Outputs"] = {"Id": {"Value": att("Eip", "AllocationId")}}
+    made = outcome(aws_account, "ip", eip)
+    nat = {
+        "Resources": {
+            **NETWORK,
+            "Nat": resource(
+                "AWS::EC2::NatGateway", AllocationId=made.outputs["Id"], SubnetId=ref("A")
+            ),
+        }
+    }
+    deploy(aws_account, "net", nat)
+
+    refused = delete(aws_account, "ip")
+    delete(aws_account, "net")
+    again = delete(aws_account, "ip")
+
+    assert refused.status == "DELETE_FAILED"
+    assert "is in use and cannot be released" in refused.reasons
+    assert again.status == "DELETE_COMPLETE"
+
+
+def test_a_rule_for_a_group_that_is_not_there_fails(aws_account: Embedded) -> None:
+    rule = {"GroupId": "sg-1", "IpProtocol": "tcp", "FromPort": 1, "ToPort": 1}
+
+    made = outcome(
+        aws_account, "net", one("AWS::EC2::SecurityGroupIngress", **rule, CidrIp="10.0.0.0/8")
+    )
+
+    assert made.status == "ROLLBACK_COMPLETE"
+    assert "The security group 'sg-1' does not exist" in made.reasons

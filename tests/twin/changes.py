@@ -11,10 +11,9 @@ import graphlib
 from collections.abc import Mapping
 from typing import Any
 
+from tapgen.local.replacement_table import ALWAYS
 from twin import templates
 from twin.records import Stack, Version
-
-from tapgen.local.replacement_table import ALWAYS
 
 UNKNOWN = "{{changeSet:KNOWN_AFTER_APPLY}}"
 
@@ -41,9 +40,7 @@ def between(stack: Stack, version: Version, exports: Mapping[str, str]) -> list[
             continue
         names = differing(held.properties, wanted)
         replacement = _replacement(kind, names, wanted) if kind == held.type else "True"
-        ids[logical_id] = (
-            held.physical_id if replacement == "False" else f"{UNKNOWN}/{logical_id}"
-        )
+        ids[logical_id] = held.physical_id if replacement == "False" else f"{UNKNOWN}/{logical_id}"
         if names or kind != held.type:
             change = _change("Modify", logical_id, kind, held.physical_id, replacement)
             change["Details"] = [_detail(name, kind, wanted) for name in names]
@@ -78,9 +75,7 @@ def anything(stack: Stack, version: Version, exports: Mapping[str, str]) -> bool
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The names of the properties that differ."""
-    return sorted(
-        key for key in {*before, *after} if before.get(key) != after.get(key)
-    )
+    return sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
 
 
 def _beside(version: Version) -> Any:

@@ -13,13 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+
 from twin.records import Refusal
 
 THROTTLED = Refusal("Rate exceeded", "Throttling")
 UNAVAILABLE = Refusal("Service Unavailable", "ServiceUnavailable", 503)
-EXPIRED = Refusal(
-    "The security token included in the request is expired", "ExpiredToken", 403
-)
+EXPIRED = Refusal("The security token included in the request is expired", "ExpiredToken", 403)
 DENIED = Refusal("User is not authorized to perform this action", "AccessDenied", 403)
 _URL = "https://cloudformation.ap-northeast-1.amazonaws.com/"
 

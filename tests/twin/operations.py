@@ -24,7 +24,7 @@ import heapq
 import itertools
 import json
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from twin import changes, templates
@@ -39,9 +39,7 @@ Act = Generator[float, None, str]
 
 USER = "User Initiated"
 INITIATED = "Resource creation Initiated"
-REPLACES = (
-    "Requested update requires the creation of a new physical resource; hence creating one."
-)
+REPLACES = "Requested update requires the creation of a new physical resource; hence creating one."
 
 
 @dataclass
@@ -110,7 +108,10 @@ class Operations:
                 needs, lambda name: self._bring(name, version), self._cancelled
             )
             if failed:
-                created, updated = self._failed_ids("CREATE_FAILED"), self._failed_ids("UPDATE_FAILED")
+                created, updated = (
+                    self._failed_ids("CREATE_FAILED"),
+                    self._failed_ids("UPDATE_FAILED"),
+                )
                 trouble = _failed("create", created) + _failed("update", updated)
         if not trouble:
             trouble = self._exported(version)
@@ -136,7 +137,9 @@ class Operations:
         }
         failed = yield from self._together(due, self._restore, self._cancelled)
         if failed:
-            self._move("UPDATE_ROLLBACK_FAILED", _failed("update", self._failed_ids("UPDATE_FAILED")))
+            self._move(
+                "UPDATE_ROLLBACK_FAILED", _failed("update", self._failed_ids("UPDATE_FAILED"))
+            )
             return
         self._move("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
         yield 1.0
@@ -223,9 +226,7 @@ class Operations:
         yield seconds * 3 / 4
         return self._ended(held, "CREATE")
 
-    def _update(
-        self, held: Held, kind: str, wanted: Mapping[str, Any], *, replaces: bool
-    ) -> Act:
+    def _update(self, held: Held, kind: str, wanted: Mapping[str, Any], *, replaces: bool) -> Act:
         denied = self._denied(held, replaces=replaces)
         self._tell(held, "UPDATE_IN_PROGRESS", REPLACES if replaces else "")
         yield self._seconds(held, "CREATE" if replaces else "UPDATE")
@@ -470,11 +471,6 @@ class Operations:
                 stack.token,
             )
         )
-
-
-def renamed(version: Version, **fields: Any) -> Version:
-    """A version with other fields."""
-    return replace(version, **fields)
 
 
 def _listed(item: Any) -> list[str]:

@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from twin.records import Refusal
-
 from tapgen import resolve, yaml_text
+from twin.records import Refusal
 
 # CloudFormation's quotas page.
 INLINE_BYTES = 51_200
@@ -132,7 +131,9 @@ def properties(
     exports: Mapping[str, str],
 ) -> dict[str, Any]:
     """A resource's properties with all values in; ``ids`` are the physical ids so far."""
-    found = _value(document["Resources"][logical_id].get("Properties", {}), document, values, ids, exports)
+    found = _value(
+        document["Resources"][logical_id].get("Properties", {}), document, values, ids, exports
+    )
     assert isinstance(found, dict)
     return found
 

@@ -15,7 +15,7 @@ LARGE = [
         "TAP805",
         good={"Resources": {}, "Description": "x" * 51_000},
         bad={"Resources": {}, "Description": "x" * 51_200},
-        found=(": has 51235 bytes, 51200 can be sent directly",),
+        found=(": has 51236 bytes, 51200 can be sent directly",),
     ),
     Case(
         "TAP806",

@@ -282,13 +282,17 @@ RULES = (
     Rule("TAP502", "error", "set IntegrationHttpMethod to POST", proxy_posts),
     Rule("TAP503", "error", "set TimeoutInMillis to 29000 or less", integration_timeout),
     Rule("TAP504", "error", "add it to the deployment's DependsOn", deployment_waits),
-    Rule("TAP505", "error", "describe the stage as AWS::ApiGateway::Stage", deployment_without_stage),
+    Rule(
+        "TAP505", "error", "describe the stage as AWS::ApiGateway::Stage", deployment_without_stage
+    ),
     Rule("TAP506", "error", "add an AWS::Lambda::Permission for it", permission_for_each),
     Rule("TAP507", "error", "set SourceArn", narrow_permission),
     Rule("TAP508", "warning", "spell the ARN with Fn::Sub, without ':*'", access_log_arn),
     Rule("TAP509", "error", "add it to the format", access_log_format),
     Rule("TAP510", "warning", "describe AWS::ApiGateway::Account once per account", account_role),
-    Rule("TAP511", "warning", "describe it with a retention, and DependsOn it", execution_log_group),
+    Rule(
+        "TAP511", "warning", "describe it with a retention, and DependsOn it", execution_log_group
+    ),
     Rule("TAP512", "error", "set DataTraceEnabled to false", no_data_trace),
     Rule("TAP513", "error", "write '/~1' before the path, '~1' for a slash inside", encoded_path),
     Rule("TAP514", "error", "add ApiStages to a plan and a UsagePlanKey", metered_key),
@@ -341,5 +345,3 @@ def _response_parameters(part: Resource) -> Iterator[tuple[str, Any]]:
     for place in places:
         for parameters in mappings(place):
             yield from ((str(name), value) for name, value in parameters.items())
-
-

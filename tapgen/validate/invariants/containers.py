@@ -156,8 +156,12 @@ def files_reachable(world: World) -> Iterator[Fault]:
             ]
             found = {network.zone_of(world, mount.get("SubnetId")) for mount in mounts}
             for zone in sorted(map(str, zones - found)):
-                yield run.machine.fault(f"{run.state}: the file system has no mount target in {zone}")
-            held = [g for mount in mounts for g in network.groups(world, mount.get("SecurityGroups"))]
+                yield run.machine.fault(
+                    f"{run.state}: the file system has no mount target in {zone}"
+                )
+            held = [
+                g for mount in mounts for g in network.groups(world, mount.get("SecurityGroups"))
+            ]
             if clients and held and not network.admits(world, held, clients, NFS):
                 yield run.machine.fault(
                     f"{run.state}: {clients[0].logical_id} has no way to the file system"
@@ -199,5 +203,3 @@ def _efs_volumes(
             found = volume.get("EFSVolumeConfiguration")
             if isinstance(found, Mapping) and only in (None, task):
                 yield task, found
-
-

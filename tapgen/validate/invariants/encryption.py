@@ -80,7 +80,9 @@ def usable_password(world: World) -> Iterator[Fault]:
         form = secret.get("GenerateSecretString")
         if not form or is_true(form.get("ExcludePunctuation")):
             continue
-        left = [c for c in REFUSED_IN_PASSWORDS.strip() if c not in form.get("ExcludeCharacters", "")]
+        left = [
+            c for c in REFUSED_IN_PASSWORDS.strip() if c not in form.get("ExcludeCharacters", "")
+        ]
         if left:
             yield secret.fault(f"may hold {' '.join(left)}, which databases refuse")
 
@@ -152,4 +154,3 @@ RULES = (
     Rule("TAP730", "error", "set all four blocks and BucketEncryption", private_bucket),
     Rule("TAP731", "error", "deny it while aws:SecureTransport is false", bucket_tls_only),
 )
-

@@ -182,10 +182,8 @@ def _is_reference(world: World, value: Any) -> bool:
 
 def _is_secret(resource: Resource, attribute: str) -> bool:
     return (
-        resource.type in ("AWS::SecretsManager::Secret",)
-        and attribute in ("", "Id")
-        or attribute == "MasterUserSecret.SecretArn"
-    )
+        resource.type in ("AWS::SecretsManager::Secret",) and attribute in ("", "Id")
+    ) or attribute == "MasterUserSecret.SecretArn"
 
 
 def _key_spellings(world: World, key: Any) -> list[str]:
@@ -201,5 +199,3 @@ def _door(world: World, data: Resource) -> tuple[int | None, list[Resource]]:
         port = number(data.get("Port")) or 6379
         return int(port), network.groups(world, data.get("SecurityGroupIds"))
     return None, []
-
-

@@ -181,4 +181,3 @@ def _named(statement: policy.Statement) -> bool:
 
 def _sid(statement: policy.Statement) -> str:
     return f"statement {statement.sid}" if statement.sid else "a statement"
-

@@ -46,7 +46,9 @@ def key_of_data_kept(world: World) -> Iterator[Fault]:
         for target in world.targets(dict(resource.properties)):
             key = target.resource
             if key.type == _KEY and key.raw.get("DeletionPolicy", "Delete") not in KEEPING:
-                yield key.fault(f"encrypts {resource.logical_id} and would be deleted with its stack")
+                yield key.fault(
+                    f"encrypts {resource.logical_id} and would be deleted with its stack"
+                )
 
 
 def old_revision_kept(world: World) -> Iterator[Fault]:

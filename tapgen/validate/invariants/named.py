@@ -149,5 +149,3 @@ def _names(world: World) -> Iterator[tuple[Resource, str, str]]:
             name = resource.get(prop)
             if isinstance(name, str):
                 yield resource, prop, name
-
-

@@ -317,9 +317,8 @@ def _covers(rule: Any, wanted: Any) -> bool:
         return False
     low, high = number(rule.get("FromPort")), number(rule.get("ToPort"))
     first, last = number(wanted.get("FromPort")), number(wanted.get("ToPort"))
-    if None in (low, high, first, last):
+    if low is None or high is None or first is None or last is None:
         return True
-    assert low is not None and high is not None and first is not None and last is not None
     return low <= first and last <= high
 
 

@@ -205,7 +205,12 @@ RULES = (
     Rule("TAP628", "warning", "set LoggingConfiguration, TracingConfiguration", logged_and_traced),
     Rule("TAP629", "error", "use Fn::GetAtt of the log group's Arn", log_arn),
     Rule("TAP630", "warning", "name the group /aws/vendedlogs/…", vended_log_group),
-    Rule("TAP631", "error", "send these statuses to a topic, by an EventBridge rule", told_of_timeouts),
+    Rule(
+        "TAP631",
+        "error",
+        "send these statuses to a topic, by an EventBridge rule",
+        told_of_timeouts,
+    ),
     Rule("TAP632", "warning", "use DefinitionString with Fn::Sub", read_back),
 )
 

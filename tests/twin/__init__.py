@@ -1,0 +1,25 @@
+"""AWS in memory, for tests of the engine: the rules of CloudFormation behind botocore's clients.
+
+``clock``       virtual time, and the processes that run in it
+``records``     stacks, resources, events, change sets: what is remembered
+``templates``   reading a template: refusals at the door, dependencies, values
+``changes``     in what a stack and a template differ
+``operations``  create, update, roll back, delete, step by step
+``region``      all stacks of a region, its exports and physical resources
+``service``     the API operations: what each refuses and answers
+``account``     the few questions to other services
+``faults``      throttling, lost answers, failing resources, kills
+``client``      botocore's clients in front of it
+
+What is left out: nested stacks, stack sets, imports of resources, macros, hooks, drift, templates
+from S3, rollback triggers.
+"""
+
+from twin.account import Account
+from twin.client import Twin
+from twin.clock import VirtualClock
+from twin.faults import Killed
+from twin.records import Refusal
+from twin.region import Region
+
+__all__ = ["Account", "Killed", "Refusal", "Region", "Twin", "VirtualClock"]

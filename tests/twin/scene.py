@@ -1,0 +1,193 @@
+"""A stage for the engine: small tiers, an environment on a twin, and what came of a run.
+
+The tiers are written with ``tapgen.stack.Draft`` as the real ones are, so names, digests and
+policies are the product's own. A tier ``network`` has topics, exports ``NetworkArn``, and holds
+each import in a parameter of its own.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from troposphere import sns, ssm
+
+from tapgen import deploy as deploying
+from tapgen import destroy as destroying
+from tapgen import graph, plan, render
+from tapgen.aws import AwsCloudFormation, Connection
+from tapgen.cloud import DeployedStack
+from tapgen.deploy import Run
+from tapgen.events import Event
+from tapgen.operation import aws_pace
+from tapgen.plan import Wanted
+from tapgen.resolve import Document
+from tapgen.stack import Draft, Exported, Stack
+from tapgen.summary import Summary
+from twin.client import Twin
+
+ENV = "dev"
+TAGS = {"Project": "test", "Environment": ENV}
+
+
+def tier(
+    name: str,
+    *needs: Stack[Exported],
+    note: str = "first",
+    topics: int = 1,
+    topic_name: str = "",
+    export: bool = True,
+    leaving: Mapping[str, str] | None = None,
+) -> Stack[Exported]:
+    """A tier with ``topics`` topics that say ``note``, and a parameter for each import.
+
+    ``topic_name`` can only be changed by replacing the first topic. ``leaving`` sets deletion
+    policies by logical id.
+    """
+    draft = Draft(name, f"The {name} of a test")
+    properties = {"TopicName": topic_name} if topic_name else {}
+    made: list[Any] = [
+        draft.add(sns.Topic(f"Topic{number}", DisplayName=note, **(properties if not number else {})))
+        for number in range(topics)
+    ]
+    for need in needs:
+        made.append(
+            draft.add(
+                ssm.Parameter(f"Uses{need.tier.title()}", Type="String", Value=need.exports)
+            )
+        )
+    for resource in made:
+        if leaving and resource.title in leaving:
+            resource.resource["DeletionPolicy"] = leaving[resource.title]
+    key = f"{name.title()}Arn"
+    if export:
+        handle = draft.export(key, made[0].ref(), f"The first topic of {name}")
+    else:
+        handle = Exported(key, draft._export_name(key))
+    return draft.finish(handle)
+
+
+@dataclass
+class Outcome:
+    """What a run told, and how it summed up."""
+
+    events: list[Event]
+    summary: Summary
+
+    @property
+    def ends(self) -> dict[str, str]:
+        """How each stack ended, by its tier."""
+        return {stack.split("-", 2)[2]: how for stack, how, _ in self.summary.rows()}
+
+    def kinds(self) -> list[tuple[str, str]]:
+        """The events that are no resource's, as kind and tier."""
+        return [
+            (type(event).__name__, event.stack.split("-", 2)[2])
+            for event in self.events
+            if type(event).__name__ != "ResourceMoved"
+        ]
+
+
+@dataclass
+class Scene:
+    """An environment on a twin. ``runs`` counts, for run ids."""
+
+    twin: Twin = field(default_factory=Twin)
+    concurrency: int = 4
+    runs: int = 0
+    # As the CLI does with Ctrl-C: called with each event, may raise.
+    hear: Callable[[Event], None] = lambda event: None
+
+    def __post_init__(self) -> None:
+        self.cloud = AwsCloudFormation(Connection(self.twin.client))
+        self.region = self.twin.region
+
+    def run(self, recreate: Iterable[str] = ()) -> Run:
+        """The next run."""
+        self.runs += 1
+        return Run(
+            f"r{self.runs}",
+            self.cloud,
+            self.region.clock,
+            aws_pace,
+            self.concurrency,
+            frozenset(recreate),
+        )
+
+    def deploy(
+        self, tiers: Sequence[Stack[Any]], *, recreate: Iterable[str] = (), **given: str
+    ) -> Outcome:
+        """Deploy the tiers as the command does, to the end."""
+        items = wanted(tiers, **given)
+        deployed = self.survey([item.name for item in items])
+        producers = graph.producers({item.tier: item.document for item in items})
+        events = deploying.deploy(self.run(recreate), items, deployed, producers)
+        return self.follow(events, [item.name for item in items])
+
+    def survey(self, names: Sequence[str]) -> dict[str, DeployedStack | None]:
+        """What stands, asked one by one: threads would make a run differ from its repetition."""
+        return {name: self.cloud.stack(name) for name in names}
+
+    def destroy(self) -> Outcome:
+        """Take all of the environment's stacks down."""
+        standing = [
+            destroying.look(self.cloud, stack) for stack in self.cloud.stacks(f"tap-{ENV}-")
+        ]
+        events = destroying.destroy(self.run(), standing)
+        return self.follow(events, [item.stack.name for item in standing])
+
+    def follow(self, events: Iterator[Event], names: Sequence[str]) -> Outcome:
+        """Take every event in; an interruption is passed on after the engine cleaned up."""
+        self.heard: list[Event] = []
+        self.summary = Summary(names)
+        try:
+            for event in events:
+                self.heard.append(event)
+                self.summary.take(event)
+                self.hear(event)
+        finally:
+            events.close()  # type: ignore[attr-defined]
+        return Outcome(self.heard, self.summary)
+
+    def statuses(self) -> dict[str, str]:
+        """The live stacks' statuses by tier."""
+        return {
+            stack.name.split("-", 2)[2]: stack.status
+            for stack in self.region.stacks.values()
+            if stack.status != "DELETE_COMPLETE"
+        }
+
+
+def wanted(tiers: Sequence[Stack[Any]], **given: str) -> list[Wanted]:
+    """The stacks of the environment that ``tiers`` describe."""
+    return [
+        plan.wanted(
+            item.tier,
+            item.document(),
+            render.text(item.document()),
+            env=ENV,
+            given=given,
+            tags=TAGS,
+        )
+        for item in tiers
+    ]
+
+
+def documents(tiers: Sequence[Stack[Any]]) -> dict[str, Document]:
+    """Their templates, by tier."""
+    return {item.tier: item.document() for item in tiers}
+
+
+def graph_of(edges: Mapping[str, Sequence[str]], **changes: Any) -> list[Stack[Exported]]:
+    """Tiers that import from each other so: producers first, as ``edges`` lists them."""
+    made: dict[str, Stack[Exported]] = {}
+    for name, needs in edges.items():
+        made[name] = tier(name, *(made[need] for need in needs), **changes)
+    return list(made.values())
+
+
+def shuffled(items: Sequence[Any], seed: int) -> list[Any]:
+    """The same in another order."""
+    return random.Random(seed).sample(list(items), len(items))
