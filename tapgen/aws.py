@@ -30,6 +30,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 from botocore.exceptions import ConnectionError as NoConnection
+from botocore.parsers import ResponseParserError
 
 from tapgen import names
 from tapgen.cloud import (
@@ -393,6 +394,9 @@ def _translated(service: str, operation: str) -> Iterator[None]:
     except (EndpointConnectionError, NoConnection, HTTPClientError) as error:
         endpoint = str(error.kwargs.get("endpoint_url", "its endpoint"))
         raise Unreachable(service, endpoint, str(error)) from error
+    except ResponseParserError as error:
+        # An answer cut short, or a proxy's page instead of one.
+        raise Unreachable(service, "its endpoint", str(error)) from error
     except BotoCoreError as error:
         raise CloudError(f"{service}:{_pascal(operation)} failed: {error}") from error
 

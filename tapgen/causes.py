@@ -15,6 +15,7 @@ from tapgen.cloud import StackEvent
 _ECHOES = re.compile(
     r"cancel?led|^The following resource\(s\) failed|^Rollback requested|^$", re.IGNORECASE
 )
+_ROUTINE = "User Initiated"
 _EXPORT_IN_USE = re.compile(
     r"Export (\S+) cannot be (?:deleted|updated) as it is in use by (.+?)\.?$"
 )
@@ -63,6 +64,17 @@ def root_cause(events: Iterable[StackEvent]) -> StackEvent | None:
         if event.status.endswith("_FAILED") and not _ECHOES.search(event.reason):
             return event
     return None
+
+
+def stack_reason(events: Iterable[StackEvent]) -> str:
+    """The first reason that the stack itself gives among an operation's events; empty without.
+
+    Where no resource failed (an export in use, an import that is missing) it is the only one.
+    """
+    for event in events:
+        if event.type == "AWS::CloudFormation::Stack" and event.reason not in ("", _ROUTINE):
+            return event.reason
+    return ""
 
 
 def remedy(reason: str) -> str:

@@ -43,6 +43,9 @@ class _Cli(click.Group):
             sys.exit(outcome if isinstance(outcome, int) else Exit.DONE)
         except TapgenError as error:
             if self.debug:
+                if details := getattr(error, "details", ""):
+                    # What another program said at length, pip above all.
+                    error.add_note(details)
                 raise
             _report(str(error))
             sys.exit(error.status)

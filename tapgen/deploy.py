@@ -12,11 +12,18 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 
 from tapgen import causes, plan, schedule
-from tapgen.cloud import ChangeSet, CloudError, CloudFormation, DeployedStack, Refused
+from tapgen.cloud import (
+    ChangeSet,
+    CloudError,
+    CloudFormation,
+    DeployedStack,
+    Refused,
+    Throttled,
+    Unreachable,
+)
 from tapgen.events import (
     Event,
     StackDone,
@@ -31,6 +38,9 @@ from tapgen.schedule import Clock, Pause, Procedure
 
 # AWS words it in three ways, in change sets and in updates.
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed", "no changes")
+
+# A change set takes a few seconds to be made, and can be deleted only then.
+WITHDRAWAL_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ def _stack(run: Run, item: Wanted, deployed: DeployedStack | None) -> Procedure:
     try:
         return (yield from _brought_up(run, item, deployed, watch))
     except CloudError as error:
-        yield StackFailed(item.name, "", str(error))
+        yield watch.unanswered(error)
         return False
 
 
@@ -98,7 +108,7 @@ def _brought_up(
         if step.action is Action.WAIT:
             assert deployed is not None
             yield StackWaits(item.name, deployed.status)
-            deployed = yield from watch.to_the_end(deployed.id, None)
+            deployed = yield from watch.attach(deployed)
             continue
         if step.action is Action.KEEP:
             assert deployed is not None
@@ -112,12 +122,22 @@ def _brought_up(
             if not (yield from _recreatable(run, item, deployed, step, watch)):
                 return False
             deployed = None
+        others = yield from _others_reviews(run, deployed, watch)
+        if others:
+            assert deployed is not None
+            yield StackFailed(
+                item.name,
+                deployed.status,
+                f"change sets of somebody else wait there ({', '.join(others)}), and this would "
+                "remove them: have them carried out or deleted first",
+            )
+            return False
         try:
             return (yield from _changed(run, item, deployed, step.action, watch))
         except Refused:
             # Somebody else may have been quicker (a second deploy of the same environment, or of
             # the account's own stack): then there is a new state to judge.
-            now = run.cloud.stack(item.name)
+            now = yield from watch.patiently(lambda: run.cloud.stack(item.name))
             if _state(now) == _state(deployed):
                 raise
             deployed = now
@@ -143,8 +163,9 @@ def _recreatable(
 
 def _removed(run: Run, deployed: DeployedStack, watch: Watch) -> Watching[bool]:
     yield StackStarted(deployed.name, "delete")
-    watch.begin(deployed.id)
-    run.cloud.delete_stack(deployed.id, run.token(deployed.name, "recreate"))
+    yield from watch.begin(deployed.id)
+    token = run.token(deployed.name, "recreate")
+    yield from watch.patiently(lambda: run.cloud.delete_stack(deployed.id, token))
     left = yield from watch.to_the_end(deployed.id, deployed)
     if left is not None:
         yield watch.failure(left)
@@ -155,27 +176,23 @@ def _changed(
     run: Run, item: Wanted, deployed: DeployedStack | None, action: Action, watch: Watch
 ) -> Watching[bool]:
     started = run.clock.now()
-    run.before(item)
+    yield from watch.patiently(lambda: run.before(item))
     new = deployed is None or deployed.status == "REVIEW_IN_PROGRESS"
-    watch.begin(None if deployed is None else deployed.id)
-    made = run.cloud.create_change_set(
-        item.request,
-        change_set_name(run, item),
-        create=new,
-        token=run.token(item.name, "prepare"),
-    )
-    executed = False
+    yield from watch.begin(None if deployed is None else deployed.id)
+    made, executed = "", False
+    # Each call carries a token: asked again because its answer was lost, it does nothing twice.
     try:
+        made = yield from watch.patiently(lambda: _made(run, item, create=new))
         found = yield from _prepared(run, made, watch)
         if found.status == "FAILED":
             return (yield from _not_prepared(item, found, deployed))
         yield StackStarted(item.name, action.value, len(found.changes))
-        run.cloud.execute_change_set(made, run.token(item.name, "execute"))
-        executed = True
+        token = run.token(item.name, "execute")
+        yield from watch.patiently(lambda: run.cloud.execute_change_set(made, token))
+        executed = watch.running = True
     finally:
         if not executed:
-            with suppress(CloudError):
-                _withdraw(run, made, item.name, deployed)
+            _withdraw(run, item, made, deployed)
     # By id from here on: the name may be given again.
     stack_id = deployed.id if deployed else (yield from _id_of(run, item.name, watch))
     now = yield from watch.to_the_end(stack_id, deployed)
@@ -184,6 +201,15 @@ def _changed(
         return False
     yield StackDone(item.name, action.value, now.outputs, run.clock.now() - started)
     return True
+
+
+def _made(run: Run, item: Wanted, *, create: bool) -> str:
+    return run.cloud.create_change_set(
+        item.request,
+        change_set_name(run, item),
+        create=create,
+        token=run.token(item.name, "prepare"),
+    )
 
 
 def change_set_name(run: Run, item: Wanted) -> str:
@@ -213,15 +239,61 @@ def _not_prepared(item: Wanted, found: ChangeSet, deployed: DeployedStack | None
     return False
 
 
-def _withdraw(run: Run, made: str, name: str, before: DeployedStack | None) -> None:
-    run.cloud.delete_change_set(made)
-    if before is None:
-        # The empty stack that a change set for a new stack brings along, unless somebody else put
-        # a change set of theirs on it meanwhile.
-        left = run.cloud.stack(name)
-        if left is None or left.status != "REVIEW_IN_PROGRESS" or run.cloud.change_sets(left.id):
+def _withdraw(run: Run, item: Wanted, made: str, before: DeployedStack | None) -> None:
+    """Take back a change set that was not carried out, as far as AWS lets us.
+
+    This runs while the run is being closed, so it cannot wait by yielding. ``made`` is empty when
+    the call that makes it was cut off: then it may be there or not.
+    """
+    until = run.clock.now() + WITHDRAWAL_SECONDS
+    while True:
+        try:
+            if _withdrawn(run, item, made, before):
+                return
+        except (Throttled, Unreachable):
+            pass
+        except Refused as error:
+            # A change set cannot be deleted while it is being made.
+            if error.code != "InvalidChangeSetStatus":
+                return
+        except CloudError:
             return
-        run.cloud.delete_stack(left.id, run.token(name, "withdraw"))
+        if run.clock.now() >= until:
+            return
+        run.clock.sleep(2.0)
+
+
+def _withdrawn(run: Run, item: Wanted, made: str, before: DeployedStack | None) -> bool:
+    stack = run.cloud.stack(item.name)
+    if stack is None:
+        # Made a moment ago, a stack may not be found yet.
+        return not made
+    if stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
+        # It was carried out after all, or somebody else's was, which removes ours.
+        return True
+    ours = f":changeSet/{change_set_name(run, item)}/"
+    found = run.cloud.change_sets(stack.id)
+    for change_set in found:
+        if ours in change_set:
+            run.cloud.delete_change_set(change_set)
+    # The empty stack that a change set for a new stack brings along, unless somebody else put a
+    # change set of theirs on it meanwhile.
+    alone = all(ours in change_set for change_set in found)
+    if before is None and stack.status == "REVIEW_IN_PROGRESS" and alone:
+        run.cloud.delete_stack(stack.id, run.token(item.name, "withdraw"))
+    return True
+
+
+def _others_reviews(run: Run, deployed: DeployedStack | None, watch: Watch) -> Watching[list[str]]:
+    """The names of the change sets on a stack in review that no run of tapgen made.
+
+    Carrying one change set out removes a stack's others.
+    """
+    if deployed is None or deployed.status != "REVIEW_IN_PROGRESS":
+        return []
+    found = yield from watch.patiently(lambda: run.cloud.change_sets(deployed.id))
+    names = [change_set.rpartition(":changeSet/")[2].split("/")[0] for change_set in found]
+    return [name for name in names if not name.startswith("tapgen-")]
 
 
 def _id_of(run: Run, name: str, watch: Watch) -> Watching[str]:

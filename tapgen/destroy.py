@@ -13,7 +13,7 @@ from tapgen import graph, resolve, schedule, yaml_text
 from tapgen.cloud import Account, CloudError, CloudFormation, DeployedStack, Kept, Resource
 from tapgen.deploy import Run
 from tapgen.errors import TapgenError
-from tapgen.events import Event, StackDone, StackFailed, StackStarted, StackUnchanged, StackWaits
+from tapgen.events import Event, StackDone, StackStarted, StackUnchanged, StackWaits
 from tapgen.operation import Watch, Watching
 from tapgen.resolve import Document
 from tapgen.schedule import Procedure
@@ -47,6 +47,9 @@ class Blocked(TapgenError):
 
 def look(cloud: CloudFormation, stack: DeployedStack) -> Standing:
     """Read a deployed stack's template and resources. Raises ``CloudError``."""
+    if stack.status == "REVIEW_IN_PROGRESS":
+        # Nothing was ever made of it: it has no template and no resources.
+        return Standing(stack, {}, ())
     document = yaml_text.load(cloud.template(stack.id))
     return Standing(stack, document, tuple(cloud.resources(stack.id)))
 
@@ -60,7 +63,7 @@ def keeping(standing: Standing) -> tuple[Keeping, ...]:
     found = []
     for resource in standing.resources:
         policy = policies.get(resource.logical_id, "Delete")
-        if policy != "Delete" and resource.physical_id:
+        if policy != "Delete" and resource.physical_id and resource.status != "DELETE_COMPLETE":
             how = "snapshot" if policy == "Snapshot" else "kept"
             found.append(Keeping(standing.stack.name, resource, how))
     return tuple(found)
@@ -144,7 +147,7 @@ def _stack(run: Run, stack: DeployedStack) -> Procedure:
     try:
         return (yield from _gone(run, stack, watch))
     except CloudError as error:
-        yield StackFailed(stack.name, stack.status, str(error))
+        yield watch.unanswered(error)
         return False
 
 
@@ -154,14 +157,15 @@ def _gone(run: Run, stack: DeployedStack, watch: Watch) -> Watching[bool]:
         if now.status == "REVIEW_IN_PROGRESS":
             break
         yield StackWaits(stack.name, now.status)
-        now = yield from watch.to_the_end(stack.id, None)
+        now = yield from watch.attach(now)
     if now is None:
         yield StackUnchanged(stack.name, {})
         return True
     started = run.clock.now()
     yield StackStarted(stack.name, "delete")
-    watch.begin(stack.id)
-    run.cloud.delete_stack(stack.id, run.token(stack.name, "delete"))
+    yield from watch.begin(stack.id)
+    token = run.token(stack.name, "delete")
+    yield from watch.patiently(lambda: run.cloud.delete_stack(stack.id, token))
     left = yield from watch.to_the_end(stack.id, now)
     if left is not None:
         yield watch.failure(left)

@@ -6,6 +6,7 @@ expired credentials end the watching, never the operation.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -30,6 +31,10 @@ PATIENCE_SECONDS = 600.0
 # DescribeStacks may answer with the state before an operation for a few seconds after its start
 # (aws-cdk-cli #1848 met REVIEW_IN_PROGRESS after ExecuteChangeSet).
 STALE_SECONDS = 30.0
+# The statuses that an operation's first event has.
+_BEGINNINGS = frozenset(
+    {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS"}
+)
 
 Pace = Callable[[float], float]
 
@@ -49,6 +54,7 @@ class Watch:
     """One stack's operations, asked after through ``cloud`` at ``pace``.
 
     ``last_event`` is where the history was read to; ``seen`` the current operation's events.
+    ``running`` says that an operation was started whose end was not seen yet.
     """
 
     cloud: CloudFormation
@@ -57,12 +63,23 @@ class Watch:
     stack: str
     last_event: str | None = None
     seen: list[StackEvent] = field(default_factory=list)
+    running: bool = False
 
-    def begin(self, stack_id: str | None) -> None:
+    def begin(self, stack_id: str | None) -> Watching[None]:
         """Remember the end of the history, so that what comes after is the operation's."""
-        self.seen = []
-        events = self.cloud.events(stack_id, None) if stack_id else []
-        self.last_event = events[-1].id if events else None
+        self.seen, self.last_event = [], None
+        if stack_id is not None:
+            events = yield from self.patiently(lambda: self.cloud.events(stack_id, None))
+            self.last_event = events[-1].id if events else None
+
+    def attach(self, stack: DeployedStack) -> Watching[DeployedStack | None]:
+        """Follow the operation that is under way, from its first event on, to the end."""
+        self.seen, self.last_event = [], None
+        events = yield from self.patiently(lambda: self.cloud.events(stack.id, None))
+        for earlier, event in itertools.pairwise(events):
+            if event.physical_id == stack.id and event.status in _BEGINNINGS:
+                self.last_event = earlier.id
+        return (yield from self.to_the_end(stack.id, None))
 
     def to_the_end(
         self, stack_id: str, before: DeployedStack | None
@@ -71,15 +88,19 @@ class Watch:
 
         ``before`` is the stack as it was before the operation, None when there was none.
         """
-        started = self.clock.now()
+        started, self.running = self.clock.now(), True
         while True:
             yield Pause(self.pace(self.clock.now() - started))
             now = yield from self.patiently(lambda: self.cloud.stack(stack_id))
             yield from self._news(stack_id)
-            if now is None or now.status == "DELETE_COMPLETE":
-                return None
-            fresh = self._is_news(now, before) or self.clock.now() - started > STALE_SECONDS
-            if fresh and not now.status.endswith("_IN_PROGRESS"):
+            late = self.clock.now() - started > STALE_SECONDS
+            if now is None:
+                # A stack that was made just now may not be found yet; a deleted one is gone.
+                if before is not None or self.seen or late:
+                    self.running = False
+                    return None
+            elif not now.status.endswith("_IN_PROGRESS") and (late or self._is_news(now, before)):
+                self.running = False
                 return now
 
     def patiently(self, question: Callable[[], T]) -> Watching[T]:
@@ -95,22 +116,40 @@ class Watch:
                 yield MonitoringTrouble(self.stack, str(error))
                 yield Pause(min(self.pace(0.0) * 2**tries, 30.0))
 
+    def unanswered(self, error: CloudError) -> StackFailed:
+        """The report of a stack whose end nobody saw, because of ``error``."""
+        runs_on = "; what it started runs on in AWS, and the same command picks it up"
+        return StackFailed(self.stack, "", f"{error}{runs_on if self.running else ''}")
+
     def failure(self, stack: DeployedStack) -> StackFailed:
         """The report of an operation that ended in ``stack``, a state that is not good."""
         cause = causes.root_cause(self.seen)
-        reason = cause.reason if cause else stack.reason or _last_reason(self.seen)
-        return StackFailed(
-            self.stack, stack.status, reason, cause, causes.remedy(reason or stack.reason)
-        )
+        if cause is not None:
+            reason = cause.reason
+        else:
+            # A stack at rest may have no reason any more; its events keep it.
+            reason = causes.stack_reason(self.seen) or stack.reason or _last_reason(self.seen)
+        return StackFailed(self.stack, stack.status, reason, cause, causes.remedy(reason))
 
     def _is_news(self, now: DeployedStack, before: DeployedStack | None) -> bool:
-        if self.seen or before is None:
-            return now.status != "REVIEW_IN_PROGRESS"
-        return (now.status, now.changed, now.reason) != (
-            before.status,
-            before.changed,
-            before.reason,
+        if before is None:
+            return True
+        state, old = (
+            (now.status, now.changed, now.reason),
+            (
+                before.status,
+                before.changed,
+                before.reason,
+            ),
         )
+        # A deletion refused twice leaves everything as it was, the reason of the first time
+        # included; then only the event is new. Events without a reason prove nothing: they may
+        # be ahead of a DescribeStacks that still answers with the state before.
+        refused = any(
+            event.physical_id == now.id and event.status == now.status and event.reason
+            for event in self.seen
+        )
+        return state != old or refused
 
     def _news(self, stack_id: str) -> Watching[None]:
         try:

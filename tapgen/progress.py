@@ -108,13 +108,13 @@ class Live(AbstractContextManager["Live"]):
     def show(self, event: Event) -> None:
         """Change the table."""
         stack = event.stack
-        if isinstance(event, ResourceMoved):
-            self._resources.setdefault(stack, {})[event.event.logical_id] = event.event.status
-            if event.event.logical_id != stack:
-                self._says[stack] = f"{event.event.status} {event.event.logical_id}"
-            return
         if stack not in self._says:
             self._screen.console.print(f"{stack}  {told(event)}")
+            return
+        if isinstance(event, ResourceMoved):
+            self._resources[stack][event.event.logical_id] = event.event.status
+            if event.event.logical_id != stack:
+                self._says[stack] = f"{event.event.status} {event.event.logical_id}"
             return
         self._says[stack] = told(event)
         if isinstance(event, StackStarted):
@@ -124,14 +124,17 @@ class Live(AbstractContextManager["Live"]):
 
     def _table(self) -> Any:
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(box=None, pad_edge=False, show_header=False)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, justify="right")
         table.add_column(no_wrap=True, justify="right")
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        # The one column that gives way on a narrow screen; its texts say that they do not wrap.
+        table.add_column()
         for stack in self._stacks:
-            table.add_row(stack, self._counted(stack), self._elapsed(stack), self._says[stack])
+            says = Text(self._says[stack], no_wrap=True, overflow="ellipsis")
+            table.add_row(stack, self._counted(stack), self._elapsed(stack), says)
         return table
 
     def _counted(self, stack: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,8 +90,10 @@ def run(
             else:
                 yield from _skip(name, waiting, open_needs)
     finally:
-        for procedure in active.values():
-            procedure.close()
+        # Every one is closed, also where the clean-up of another goes wrong.
+        with ExitStack() as closing:
+            for procedure in active.values():
+                closing.callback(procedure.close)
 
 
 def _advance(

@@ -17,8 +17,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import botocore.loaders
+import botocore.session
 import pytest
 from click.testing import CliRunner
 from local_aws import pass_coverage_on
@@ -64,6 +67,7 @@ class CommandLine:
             input=answer,
             env={**self.variables, **variables},
             catch_exceptions=False,
+            prog_name="tapgen",
         )
         # Commands switch it off for their short lives.
         gc.enable()
@@ -73,18 +77,19 @@ class CommandLine:
         self,
         *arguments: str,
         before: Callable[[], None] | None = None,
+        out: int = subprocess.PIPE,
         **variables: str,
     ) -> subprocess.Popen[str]:
-        """Start a process; ``before`` runs in it before Python does."""
+        """Start a process; ``before`` runs in it before Python does, ``out`` is its stdout."""
         return subprocess.Popen(
             [sys.executable, "-m", "tapgen", *arguments],
             cwd=self.folder,
             env={**self.variables, **variables, "PYTHONPATH": str(PROJECT)},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=out,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=before,
+            preexec_fn=lambda: _begin(before),
         )
 
     def process(
@@ -101,6 +106,13 @@ class CommandLine:
         return CommandLine(self.folder, {**self.variables, **variables})
 
 
+def _begin(before: Callable[[], None] | None) -> None:
+    # A job in a shell's background ignores Ctrl-C, and hands that down.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if before is not None:
+        before()
+
+
 def ended(process: subprocess.Popen[str]) -> Told:
     """Wait for a process; one that does not end is killed, and fails the test."""
     try:
@@ -109,7 +121,7 @@ def ended(process: subprocess.Popen[str]) -> Told:
         process.kill()
         out, err = process.communicate()
         pytest.fail(f"it did not end:\n{out}\n{err}")
-    return Told(process.returncode, out, err)
+    return Told(process.returncode, out or "", err)
 
 
 @pytest.fixture(scope="session")
@@ -129,12 +141,13 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command
     monkeypatch.chdir(folder)
     for name in [name for name in os.environ if _steers(name)]:
         monkeypatch.delenv(name)
+    # Each command makes a session of its own, and half its time would go into reading the models
+    # of the services.
+    monkeypatch.setattr(botocore.session, "create_loader", _models)
     pass_coverage_on()
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     known = signal.getsignal(signal.SIGTERM)
-    yield CommandLine(
-        folder, {**kept, "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
-    )
+    yield CommandLine(folder, {**kept, "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"})
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, known)
 
@@ -154,6 +167,11 @@ def in_account(line: CommandLine, aws: Embedded, packages: Path) -> CommandLine:
         AWS_ACCESS_KEY_ID=aws.access_key,
         AWS_SECRET_ACCESS_KEY=aws.secret_key,
     )
+
+
+@cache
+def _models(search_path: str | None) -> botocore.loaders.Loader:
+    return botocore.loaders.create_loader(search_path)
 
 
 def _steers(name: str) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 # The fixtures' names are what makes them known to pytest.
 from command_line import offline, packages, tapgen
+from hypothesis import settings
 from local_aws import aws_account, embedded
+from permissions import open_folder
 
 from tapgen import app
 
@@ -19,7 +20,7 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=5000, deadline=None)
 settings.load_profile("same")
 
-__all__ = ["aws_account", "documents", "embedded", "offline", "packages", "tapgen"]
+__all__ = ["aws_account", "documents", "embedded", "offline", "open_folder", "packages", "tapgen"]
 
 
 @pytest.fixture(scope="session")

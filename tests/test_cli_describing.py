@@ -198,9 +198,9 @@ def test_graph_shows_the_waves_and_what_each_stack_needs(offline: CommandLine) -
         1  notification
         2  cache         needs network
         2  storage       needs network
-        3  api           needs cache, network, storage
+        3  api           needs cache, foundation, network, storage
         3  compute       needs storage
-        4  workflow      needs compute, network, notification
+        4  workflow      needs compute, network, notification, storage
         """
     )
 
@@ -209,7 +209,16 @@ def test_graph_with_exports_names_what_makes_each_edge(offline: CommandLine) -> 
     told = offline("graph", "--exports")
 
     assert max(map(len, told.out.splitlines())) <= 80
-    assert "notification: tap-${EnvironmentSuffix}-CompletionTopicArn" in told.out
+    assert told.out.endswith(
+        """\
+4  workflow      needs compute, network, notification, storage
+                 compute: EcsClusterArn, EcsClusterName, TaskExecutionRoleArn,
+                   TaskLogGroupName, TaskRoleArn, TaskRoleName
+                 network: EcsSecurityGroupId, PrivateSubnetAId, PrivateSubnetBId
+                 notification: CompletionTopicArn, ErrorTopicArn, TopicKeyArn
+                 storage: EfsAccessPointId, EfsFileSystemId
+"""
+    )
 
 
 @pytest.mark.parametrize(
@@ -233,20 +242,15 @@ def test_graph_as_json_holds_order_and_edges(offline: CommandLine) -> None:
     told = offline("graph", "--format", "json")
 
     found = json.loads(told.out)
-    assert found["order"][-1] == "workflow"
-    assert {"from": "network", "to": "cache"}.items() <= found["edges"][1].items() or any(
-        (edge["from"], edge["to"]) == ("network", "cache") for edge in found["edges"]
-    )
+    assert found["order"] == [name for wave in found["waves"] for name in wave]
+    assert {
+        "from": "network",
+        "to": "cache",
+        "exports": ["IsolatedSubnetAId", "IsolatedSubnetBId", "RedisSecurityGroupId"],
+    } in found["edges"]
 
 
-def test_validate_finds_no_fault_with_our_templates(offline: CommandLine) -> None:
-    told = offline("validate")
-
-    assert (told.status, told.out) == (0, "")
-    assert told.err == "8 templates: 0 error, 0 warning, 0 info\n"
-
-
-def test_validate_judges_a_folder_of_anybody_s(offline: CommandLine) -> None:
+def test_validate_names_file_resource_rule_and_what_to_do(offline: CommandLine) -> None:
     (offline.folder / "theirs").mkdir()
     (offline.folder / "theirs" / "app.yaml").write_text(
         "Resources:\n  Topic:\n    Type: AWS::SNS::Topic\n    Properties:\n"
@@ -257,11 +261,27 @@ def test_validate_judges_a_folder_of_anybody_s(offline: CommandLine) -> None:
     as_json = offline("validate", "theirs", "--output", "json")
 
     assert told.status == as_json.status == 1
-    assert "app.yaml" in told.out
-    assert "tap-dev-Nobody" in told.out
+    assert told.out.startswith(
+        "app.yaml: Topic: error TAP101: imports 'tap-dev-Nobody', which no stack exports\n"
+        "    correct the name, or export it\n"
+    )
     findings = json.loads(as_json.out)
-    assert len(findings) == len(told.out.splitlines())
+    assert findings[0]["rule"] == "TAP101"
+    assert len(told.out.splitlines()) == 2 * len(findings)
+    assert told.err == f"1 template: {len(findings)} errors, 0 warnings, 0 notes\n"
     assert as_json.err == ""
+
+
+def test_validate_is_content_with_notes_alone(offline: CommandLine) -> None:
+    offline("render", "foundation", "--out", "ours")
+
+    told = offline("validate", "ours")
+
+    assert told.status == 0
+    assert "error" not in told.out
+    notes = told.out.count("foundation.yaml: ")
+    plural = "" if notes == 1 else "s"
+    assert told.err == f"1 template: 0 errors, 0 warnings, {notes} note{plural}\n"
 
 
 def test_package_builds_once_and_says_so(offline: CommandLine, packages: Path) -> None:

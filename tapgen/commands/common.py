@@ -60,7 +60,7 @@ def config_option(command: F) -> F:
     """Where the settings file is."""
     return click.option(
         "--config",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=click.Path(path_type=Path, dir_okay=False, readable=False),
         default=Path("tapgen.toml"),
         envvar="TAPGEN_CONFIG",
         show_default=True,
@@ -173,6 +173,11 @@ def live_screen() -> bool:
 def say(text: str = "") -> None:
     """Tell a person something that is not the result."""
     click.echo(text, err=True)
+
+
+def count(number: int, noun: str) -> str:
+    """``1 stack``, ``8 stacks``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def table(rows: Sequence[Sequence[str]], *, err: bool = False, indent: str = "") -> None:

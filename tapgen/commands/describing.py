@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -111,12 +112,19 @@ def validate(folder: Path | None, form: str) -> int:
         click.echo(rendering.as_json([asdict(finding) for finding in findings]))
     else:
         for finding in findings:
-            click.echo(str(finding))
-        counts = dict.fromkeys(("error", "warning", "info"), 0)
-        for finding in findings:
-            counts[finding.severity] += 1
-        told = ", ".join(f"{count} {level}" for level, count in counts.items())
-        common.say(f"{len(sources)} templates: {told}")
+            place = f"{finding.file}: {finding.logical_id}" if finding.logical_id else finding.file
+            click.echo(f"{place}: {finding.severity} {finding.rule}: {finding.message}")
+            click.echo(f"    {finding.remedy}")
+        found = Counter(finding.severity for finding in findings)
+        told = (
+            common.count(number, noun)
+            for number, noun in (
+                (found["error"], "error"),
+                (found["warning"], "warning"),
+                (found["info"], "note"),
+            )
+        )
+        common.say(f"{common.count(len(sources), 'template')}: {', '.join(told)}")
     return Exit.FAILED if any(f.severity == "error" for f in findings) else Exit.DONE
 
 

@@ -13,7 +13,7 @@ import click
 
 from tapgen import names
 from tapgen.commands import common
-from tapgen.errors import Declined, Exit, TapgenError
+from tapgen.errors import Declined, Exit, TapgenError, UsageError
 
 if TYPE_CHECKING:
     from tapgen.cloud import DeployedStack, Kept
@@ -74,11 +74,11 @@ def deploy(
         _head(session, env)
         waiting = _show_plan(planned)
         if not waiting and form == "text":
-            click.echo(f"{env}: nothing to do, {_count(len(planned.wanted), 'stack')} unchanged")
+            click.echo(f"{env}: nothing to do, {common.count(len(planned.wanted), 'stack')} unchanged")
             return Exit.DONE
         failed = [step.stack for step in planned.steps() if step.action.value == "recreate"]
         if waiting:
-            common.confirm(f"Deploy {_count(waiting, 'stack')} to {env}?", yes=yes)
+            common.confirm(f"Deploy {common.count(waiting, 'stack')} to {env}?", yes=yes)
         run = _run(session, settings.concurrency, failed if recreate_failed else ())
         stacks = [item.name for item in planned.wanted]
         events = rollout.carry_out(session, planned, run)
@@ -292,12 +292,15 @@ _FATE = {
 
 def _consent(env: str, count: int, *, yes: bool, delete_data: bool, typed: str | None) -> None:
     if not delete_data:
-        common.confirm(f"Destroy {_count(count, 'stack')} of {env}?", yes=yes)
+        common.confirm(f"Destroy {common.count(count, 'stack')} of {env}?", yes=yes)
         return
-    question = f"Type {env} to destroy it with all its data."
     if typed is None:
         if not common.interactive():
-            raise common.NeedsYes(question.replace("Type", "Needs --confirm")[:-1] + ".")
+            raise UsageError(
+                "--delete-data needs the suffix typed again, and nobody can be asked here: "
+                f"add --confirm {env}"
+            )
+        question = f"Type {env} to destroy it with all its data"
         typed = click.prompt(question, default="", show_default=False, err=True)
     if typed != env:
         raise Declined(f"{typed!r} is not {env!r}: nothing was done")
@@ -371,7 +374,7 @@ def _concluded(summary: Summary, env: str, form: str) -> Exit:
         return summary.status
     common.say()
     if summary.unchanged:
-        click.echo(f"{env}: nothing to do, {_count(len(summary.stacks), 'stack')} unchanged")
+        click.echo(f"{env}: nothing to do, {common.count(len(summary.stacks), 'stack')} unchanged")
         return summary.status
     _show_rows(summary)
     _show_failures(summary)
@@ -435,11 +438,7 @@ def _condition(stacks: Sequence[DeployedStack]) -> tuple[str, str, str]:
     bad = sorted({stack.status for stack in stacks if stack.status not in GOOD})
     changed = max((stack.changed for stack in stacks if stack.changed), default=None)
     when = changed.strftime("%Y-%m-%d %H:%M UTC") if changed else ""
-    return _count(len(stacks), "stack"), ", ".join(bad) or "good", when
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
+    return common.count(len(stacks), "stack"), ", ".join(bad) or "good", when
 
 
 COMMANDS = (deploy, destroy, status, outputs, envs)

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tapgen.local.data_binaries import check_reach, postgres_binaries, redis_binary, server_user
 from tapgen.local.data_supervisor import STOP_SECONDS, Order
@@ -141,7 +142,8 @@ def postgres(
         certificate=authority.issue("server"),
         port=port,
         scratch=scratch,
-        stop_signal=signal.SIGINT,
+        # A fast shutdown writes everything down; an immediate one is for data nobody keeps.
+        stop_signal=signal.SIGINT if durable else signal.SIGQUIT,
         death_signal=signal.SIGQUIT,
     )
     with _supervised("PostgreSQL", order) as (found, pid, supervisor):
@@ -161,7 +163,10 @@ def postgres(
 
 @contextmanager
 def redis(folder: Path, *, port: int = 0) -> Iterator[RedisServer]:
-    """Run Redis with the users of the cache tier. Raises BinaryMissing, OutOfReach, ServerFailed."""
+    """Run Redis with the users of the cache tier; ``port`` 0 is any free one.
+
+    Raises BinaryMissing, OutOfReach or ServerFailed.
+    """
     binary = redis_binary()
     folder = _open_folder(folder)
     authority = Authority(folder / "redis-tls")
@@ -254,10 +259,11 @@ def _supervised(name: str, order: Order) -> Iterator[tuple[int, int, int]]:
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
     )
-    assert supervisor.stdin is not None and supervisor.stdout is not None
+    assert supervisor.stdin is not None
+    assert supervisor.stdout is not None
     try:
         line = supervisor.stdout.readline()
-        facts = json.loads(line) if line else {"error": "its supervisor ended"}
+        facts: dict[str, Any] = json.loads(line) if line else {"error": "its supervisor ended"}
         if "error" in facts:
             raise ServerFailed(name, facts["error"])
         yield facts["port"], facts["pid"], supervisor.pid
@@ -288,8 +294,16 @@ def _make_cluster(
         _private(secret, passwords[SUPERUSER], user)
         _run_as(
             user,
-            [str(initdb), "-D", str(building), "-U", SUPERUSER, "-A", "scram-sha-256"]
-            + ["--pwfile", str(secret), "--locale=C", "-E", "UTF8", "--no-sync"],
+            [
+                str(initdb),
+                f"--pgdata={building}",
+                f"--username={SUPERUSER}",
+                f"--pwfile={secret}",
+                "--auth=scram-sha-256",
+                "--locale=C",
+                "--encoding=UTF8",
+                "--no-sync",
+            ],
         )
         statements = (
             # What RDS gives its master user, and no more.

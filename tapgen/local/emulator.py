@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tapgen.local import exports, operations, reach, replacement, resources, rules, state
+from tapgen.local import (
+    exports,
+    operations,
+    reach,
+    replacement,
+    resources,
+    rules,
+    stack_events,
+    state,
+)
 from tapgen.local.faults import Faults
 from tapgen.local.gate import Gate
 
@@ -26,6 +35,7 @@ class Emulator:
         self.operations.install()
         rules.install(self.operations)
         self.faults.install()
+        stack_events.StackEvents().install()
 
     def gate(self, secret: str, *, ready: Callable[[], None], changed: Callable[[], None]) -> Gate:
         """The application to serve."""

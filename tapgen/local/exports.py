@@ -9,7 +9,6 @@ the API: the stack stays as it was, and only its StackStatusReason tells.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from tapgen.local import reach
@@ -145,8 +144,10 @@ def _name_of(stack_id: str) -> str:
     return stack_id.split("/")[1]
 
 
-def _listed(names: Iterable[str]) -> str:
-    return " and ".join(names)
+def _listed(names: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _drop_failed_event(stack_id: str, reason: str) -> None:

@@ -16,6 +16,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ FIRST_LEASE_SECONDS = 10.0
 DRAIN_SECONDS = 10.0
 # A change outside of CloudFormation is saved this long after it, together with its neighbours.
 SAVE_SECONDS = 0.5
+# With many stacks a save takes a while, and stands in the way of the next call. It may take a
+# fifth of the time at most; what changes meanwhile is in the next one.
+REST_AFTER_SAVE = 4
 
 Told = Callable[[dict[str, Any]], None]
 
@@ -139,7 +143,9 @@ class House:
                 await asyncio.wait_for(self._urgent.wait(), SAVE_SECONDS)
             self._changed.clear()
             self._urgent.clear()
+            began = time.monotonic()
             try:
                 await asyncio.to_thread(self._store.write, self._emulator.picture())
             except OSError:
                 logging.getLogger("tapgen.local").exception("the state cannot be saved")
+            await asyncio.sleep(REST_AFTER_SAVE * (time.monotonic() - began))

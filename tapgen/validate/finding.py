@@ -6,7 +6,7 @@ the same for every fault and stand once, in the table of the room that the rule 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -59,11 +59,9 @@ class Rule:
     remedy: str
     check: Callable[[World], Iterable[Fault]]
 
-    def findings(self, world: World) -> list[Finding]:
+    def findings(self, world: World) -> Iterator[Finding]:
         """Every fault of ``world`` against this rule."""
-        return [
-            Finding(
+        for fault in self.check(world):
+            yield Finding(
                 fault.file, fault.logical_id, self.id, fault.message, self.remedy, self.severity
             )
-            for fault in self.check(world)
-        ]

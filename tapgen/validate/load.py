@@ -65,6 +65,16 @@ def read(path: Path) -> Source:
     for name, resource in document["Resources"].items():
         if not isinstance(resource, Mapping) or not isinstance(resource.get("Type"), str):
             raise UnreadableTemplate(path, f"resource {name} has no Type", "give it one")
+        if not isinstance(resource.get("Properties") or {}, Mapping):
+            raise UnreadableTemplate(
+                path, f"Properties of {name} are not a mapping", "write them as key: value"
+            )
+    for section in ("Parameters", "Outputs"):
+        for name, part in document.get(section, {}).items():
+            if not isinstance(part, Mapping) or not isinstance(part.get("Export", {}), Mapping):
+                raise UnreadableTemplate(
+                    path, f"{section}.{name} is not a mapping", "write it as key: value"
+                )
     return Source(path.name, document, text)
 
 

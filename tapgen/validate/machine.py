@@ -10,14 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tapgen.validate.world import Resource, World, dig, mappings
+from tapgen.validate.world import UNKNOWN, Resource, World, dig, mappings
 
 MACHINE = "AWS::StepFunctions::StateMachine"
 RUN_TASK = "states:::ecs:runTask"
 
 
 class BadDefinition(ValueError):
-    """A definition that is no JSON object, or cannot be known from the templates."""
+    """A definition that is no JSON object."""
+
+
+class UnknownDefinition(BadDefinition):
+    """A definition that the templates do not tell: in a bucket, or with an import of nobody's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +46,7 @@ class TaskRun:
 
 
 def definition(machine: Resource) -> Mapping[str, Any]:
-    """The definition with its substitutions put in. Raises ``BadDefinition``."""
+    """The definition with its substitutions put in. Raises ``BadDefinition`` and its kind."""
     whole = machine.get("Definition")
     if isinstance(whole, Mapping):
         filled: Mapping[str, Any] = _substituted(
@@ -50,8 +54,8 @@ def definition(machine: Resource) -> Mapping[str, Any]:
         )
         return filled
     text = machine.get("DefinitionString")
-    if not isinstance(text, str):
-        raise BadDefinition("it cannot be known from the templates alone")
+    if not isinstance(text, str) or text.startswith(UNKNOWN):
+        raise UnknownDefinition("the templates alone do not tell it")
     for name, value in (machine.get("DefinitionSubstitutions") or {}).items():
         # Inside a JSON text: escaped as a part of a text is, without the quotes.
         text = text.replace(f"${{{name}}}", json.dumps(str(value))[1:-1])

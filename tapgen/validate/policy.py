@@ -92,7 +92,8 @@ def statements(owner: Resource, document: Any) -> list[Statement]:
             given.get("Principal"),
             {
                 key: value
-                for key, value in (given.get("Condition") or {}).items()
+                for operators in mappings(given.get("Condition"))
+                for key, value in operators.items()
                 if isinstance(value, Mapping)
             },
             "NotAction" in given or "NotResource" in given or "NotPrincipal" in given,

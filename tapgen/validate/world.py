@@ -3,11 +3,13 @@
 Parameters take their defaults, the environment's suffix the longest one allowed, imports the value
 that the exporting stack gives. What only AWS knows stays symbolic as text: ``${stack:Vpc}`` for
 ``Ref``, ``${stack:Role.Arn}`` for ``GetAtt``, in place and inside longer texts alike, so that two
-uses of one thing are equal strings whichever stack they stand in. Judging is left to the rules.
+uses of one thing are equal strings whichever stack they stand in. What cannot be worked out at all
+is a text too, ``${?…}`` around the function as written. Judging is left to the rules.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from tapgen.validate.finding import Fault, Source
 # Twenty characters, the most that names.SUFFIX_LENGTH allows.
 LONGEST_SUFFIX = "long-suffix-20-chars"
 
+UNKNOWN = "${?"
 _TOKEN = re.compile(r"\$\{([^:{}]+):([A-Za-z0-9]+)(?:\.([A-Za-z0-9.]+))?\}")
 
 
@@ -49,8 +52,7 @@ class Resource:
     @property
     def depends_on(self) -> tuple[str, ...]:
         """The logical ids that it waits for by DependsOn."""
-        given = self.raw.get("DependsOn", ())
-        return (given,) if isinstance(given, str) else tuple(given)
+        return tuple(str(name) for name in items(self.raw.get("DependsOn")))
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,9 @@ class World:
             raw = sources[stack].document
             file = sources[stack].file
             for name, resource in document["Resources"].items():
-                properties = resolve.value(resource.get("Properties") or {}, known)
+                properties = resolved(resource.get("Properties"), known)
+                if not isinstance(properties, Mapping):
+                    properties = {}
                 resources.append(
                     Resource(
                         stack, file, name, resource["Type"], properties, raw["Resources"][name]
@@ -121,7 +125,7 @@ class World:
                         stack,
                         file,
                         key,
-                        resolve.value(output.get("Value"), known),
+                        resolved(output.get("Value"), known),
                         _export_name(output, known),
                         raw["Outputs"][key],
                     )
@@ -223,6 +227,28 @@ def number(value: Any) -> float | None:
         return None
 
 
+def resolved(node: Any, known: resolve.Known) -> Any:
+    """``node`` worked out, with a text in place of every function that is left."""
+    try:
+        found = resolve.value(node, known)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # A function with arguments of another shape: the linter says so, here it stays unknown.
+        found = node
+    return _as_text(found)
+
+
+def _as_text(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        if len(node) == 1:
+            (key,) = node
+            if key == "Ref" or str(key).startswith("Fn::"):
+                return f"{UNKNOWN}{json.dumps(node, default=str)}}}"
+        return {key: _as_text(item) for key, item in node.items()}
+    if isinstance(node, list):
+        return [_as_text(item) for item in node]
+    return node
+
+
 def spelled(node: Any) -> Any:
     """Rewrite GetAtt, also inside Fn::Sub, as a Ref to ``Id.Attribute``.
 
@@ -247,9 +273,10 @@ def _path(argument: Any) -> str | None:
 
 
 def _spelled_sub(argument: Any) -> Any:
-    template, extra = argument if isinstance(argument, (list, tuple)) else (argument, {})
-    if not isinstance(template, str):
+    parts = argument if isinstance(argument, (list, tuple)) else (argument, {})
+    if len(parts) != 2 or not isinstance(parts[0], str) or not isinstance(parts[1], Mapping):
         return argument
+    template, extra = parts
     dotted = {name: {"Ref": name} for name in resolve.holes(template) if "." in name}
     return [template, {**dotted, **spelled(extra)}]
 
@@ -282,7 +309,7 @@ def _parameter(stack: str, name: str, parameter: Mapping[str, Any], *, turned: b
     if default is None or kind.startswith("AWS::SSM::"):
         # Not a resource's token: `target` finds nothing behind it.
         return f"${{{stack}:Parameters.{name}}}"
-    if turned and sorted(map(str, parameter.get("AllowedValues", ()))) == ["false", "true"]:
+    if turned and sorted(map(str, items(parameter.get("AllowedValues")))) == ["false", "true"]:
         return "false" if str(default) == "true" else "true"
     if kind == "CommaDelimitedList" or kind.startswith("List<"):
         return [part.strip() for part in str(default).split(",") if part.strip()]
@@ -302,8 +329,9 @@ def _known(
 
 
 def _export_name(output: Mapping[str, Any], known: resolve.Known) -> str | None:
-    name = resolve.value(dig(output, "Export.Name"), known)
-    return name if isinstance(name, str) else None
+    name = resolved(dig(output, "Export.Name"), known)
+    readable = isinstance(name, str) and not name.startswith(UNKNOWN)
+    return str(name) if readable else None
 
 
 def _exported(
@@ -319,7 +347,7 @@ def _exported(
             for output in document.get("Outputs", {}).values():
                 name = _export_name(output, known)
                 if name is not None:
-                    found.setdefault(name, resolve.value(output.get("Value"), known))
+                    found.setdefault(name, resolved(output.get("Value"), known))
         if found == imports:
             break
         imports = found

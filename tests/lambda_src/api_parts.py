@@ -48,6 +48,9 @@ class Secrets:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body as one packet; as two, each answer waits 40 ms for an acknowledgement.
+            wbufsize = -1
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -61,7 +64,7 @@ class Secrets:
                 self.end_headers()
                 self.wfile.write(raw)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *_: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -150,7 +153,9 @@ def proxy_event(
         "X-Forwarded-Proto": "https",
         **(headers or {}),
     }
-    many = {name: value if isinstance(value, list) else [value] for name, value in (query or {}).items()}
+    many = {
+        name: value if isinstance(value, list) else [value] for name, value in (query or {}).items()
+    }
     return {
         "resource": path,
         "path": path,
@@ -254,10 +259,10 @@ class Api:
         *,
         key: str | None = None,
         remaining_ms: int = 30_000,
-        **headers: str,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """A POST of a document; a str is sent as it is."""
-        sent = {"Content-Type": "application/json", **headers}
+        sent = {"Content-Type": "application/json", **(headers or {})}
         if key is not None:
             sent["Idempotency-Key"] = key
         body = document if isinstance(document, str) else json.dumps(document)
@@ -273,7 +278,7 @@ class Environment:
     """Another execution environment: the handler in a process of its own."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("environment_process.py"))],
             stdin=subprocess.PIPE,
@@ -285,7 +290,8 @@ class Environment:
 
     def send(self, event: Mapping[str, Any]) -> Answer:
         """Any event."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         started = time.monotonic()
         self._process.stdin.write(json.dumps(event) + "\n")
         self._process.stdin.flush()
@@ -299,7 +305,8 @@ class Environment:
 
     def close(self) -> None:
         """End it by closing its input."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(10)
         self._process.stdout.close()

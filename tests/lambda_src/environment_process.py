@@ -14,7 +14,6 @@ def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
     from api_parts import Context
-
     from video_api.handler import handler
 
     for line in sys.stdin:

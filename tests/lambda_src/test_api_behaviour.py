@@ -43,9 +43,7 @@ def test_a_created_video_is_found_under_its_id(api: Api, empty: None) -> None:
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", found.json["created_at"])
 
 
-def test_what_was_not_given_is_pending_untagged_and_otherwise_absent(
-    api: Api, empty: None
-) -> None:
+def test_what_was_not_given_is_pending_untagged_and_otherwise_absent(api: Api, empty: None) -> None:
     created = api.post(video()).json
 
     assert created["status"] == "pending"
@@ -179,7 +177,9 @@ def test_two_clients_may_use_the_same_key(api: Api, empty: None) -> None:
         headers={"Idempotency-Key": "k", "content-type": "application/json"},
         body=json.dumps(video(title="mine")),
     )
-    theirs = json.loads(json.dumps(mine).replace("k3y1d00001", "0therk3y22").replace("mine", "theirs"))
+    theirs = json.loads(
+        json.dumps(mine).replace("k3y1d00001", "0therk3y22").replace("mine", "theirs")
+    )
 
     assert api.send(mine).json["title"] == "mine"
     assert api.send(theirs).json["title"] == "theirs"

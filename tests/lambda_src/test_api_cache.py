@@ -78,7 +78,7 @@ def test_a_page_is_kept_a_quarter_of_a_minute_and_gone_with_the_next_write(
 def test_different_queries_are_kept_apart(api: Api, empty: None) -> None:
     api.post(video(title="a", status="failed"))
     api.post(video(title="b"))
-    queries: list[dict[str, str]] = [{}, {"limit": "1"}, {"status": "failed"}]
+    queries: list[dict[str, Any]] = [{}, {"limit": "1"}, {"status": "failed"}]
 
     first = [api.get(**query).text for query in queries]
     again = [api.get(**query).text for query in queries]
@@ -92,16 +92,15 @@ def test_a_page_too_large_to_be_worth_it_is_not_kept(
 ) -> None:
     owner.run(
         "INSERT INTO video_metadata (id, title, description, source_uri)"
-        " SELECT gen_random_uuid(), 't', repeat('d', 5000), 's3://b-b/k' FROM generate_series(1, 60)"
+        " SELECT gen_random_uuid(), 't', repeat('d', 5000), 's3://b-b/k'"
+        " FROM generate_series(1, 60)"
     )
 
     assert len(api.get(limit="60").json["items"]) == 60
     assert redis_admin.keys("vm:1:list:*") == []
 
 
-def test_a_full_cache_is_no_failure(
-    api: Api, empty: None, redis_admin: redis.Redis
-) -> None:
+def test_a_full_cache_is_no_failure(api: Api, empty: None, redis_admin: redis.Redis) -> None:
     redis_admin.config_set("maxmemory-policy", "noeviction")
     redis_admin.config_set("maxmemory", "1")
     try:
@@ -115,8 +114,20 @@ def test_a_full_cache_is_no_failure(
 
 @pytest.mark.parametrize(
     "command",
-    ["GET other", "SET other 1", "FLUSHALL", "KEYS *", "CONFIG GET *", "EVAL return(1) 0"]
-    + ["ACL LIST", "DEBUG SLEEP 0", "SCRIPT FLUSH", "PUBLISH vm:1 x", "MULTI", "SHUTDOWN"],
+    [
+        "GET other",
+        "SET other 1",
+        "FLUSHALL",
+        "KEYS *",
+        "CONFIG GET *",
+        "EVAL return(1) 0",
+        "ACL LIST",
+        "DEBUG SLEEP 0",
+        "SCRIPT FLUSH",
+        "PUBLISH vm:1 x",
+        "MULTI",
+        "SHUTDOWN",
+    ],
 )
 def test_the_apis_redis_user_may_not(redis_server: RedisServer, command: str) -> None:
     client = redis.Redis(

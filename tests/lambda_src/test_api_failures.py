@@ -22,8 +22,19 @@ from tapgen.local.data_tls import Authority, Certificate
 
 Settings = Callable[..., None]
 
-# A failed command may take a second, and the circuit is open after the first.
-CACHE_IS_AWAY = 1.6
+# A failed command may take a second, and the circuit is open after the first: once for the
+# reader, once for the primary.
+CACHE_IS_AWAY = 2 * 1.0
+HURRIED = 5
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache's limits divided by five; one test below takes them as they are."""
+    from video_api import cache
+
+    for name in ("CONNECT_SECONDS", "COMMAND_SECONDS", "COLD_COMMAND_SECONDS"):
+        monkeypatch.setattr(cache, name, getattr(cache, name) / HURRIED)
 
 
 @pytest.fixture
@@ -57,36 +68,53 @@ def everything(api: Api) -> list[Answer]:
     ]
 
 
-def assert_served_by_the_database(answers: list[Answer]) -> None:
+def assert_served_by_the_database(answers: list[Answer], limit: float) -> None:
+    """Served, and all of it together as fast as the cache's limits promise."""
+    the_rest = 0.5
     assert [answer.status for answer in answers] == [201, 200, 404, 200]
-    assert sum(answer.seconds for answer in answers) < 2 * CACHE_IS_AWAY
+    assert sum(answer.seconds for answer in answers) < limit + the_rest
 
 
 @pytest.mark.parametrize("mood", ["refuse", "silent", "drip"])
 def test_without_redis_all_is_served_by_the_database(
-    api: Api, empty: None, to_redis: Link, mood: str
+    api: Api, empty: None, to_redis: Link, mood: str, hurried: None
 ) -> None:
     to_redis.mood = mood
 
-    assert_served_by_the_database(everything(api))
+    assert_served_by_the_database(everything(api), CACHE_IS_AWAY / HURRIED)
     assert api.get("/health").json == {
         "status": "degraded",
         "checks": {"database": "ok", "cache": "unavailable"},
     }
 
 
-@pytest.mark.parametrize("mood", ["refuse", "silent", "drip"])
-def test_redis_may_go_while_connected(api: Api, empty: None, to_redis: Link, mood: str) -> None:
+def test_redis_may_become_a_drip_while_connected(api: Api, empty: None, to_redis: Link) -> None:
+    everything(api)
+    to_redis.mood = "drip"
+
+    assert_served_by_the_database(everything(api), CACHE_IS_AWAY)
+
+
+@pytest.mark.parametrize("mood", ["refuse", "silent"])
+def test_redis_may_go_while_connected(
+    api: Api, empty: None, to_redis: Link, mood: str, hurried: None
+) -> None:
     everything(api)
     to_redis.mood = mood
     to_redis.cut()
 
-    assert_served_by_the_database(everything(api))
+    assert_served_by_the_database(everything(api), CACHE_IS_AWAY / HURRIED)
 
 
 @pytest.mark.parametrize(
     "answer",
-    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 64, b"*-5\r\n", b"$99999999999\r\n", b"+OK\r\n"],
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x00" * 64,
+        b"*-5\r\n",
+        b"$99999999999\r\n",
+        b"+OK\r\n",
+    ],
     ids=str,
 )
 def test_a_redis_that_babbles_is_not_believed(
@@ -94,13 +122,14 @@ def test_a_redis_that_babbles_is_not_believed(
     empty: None,
     settings: Settings,
     authority: tuple[Authority, Certificate],
+    hurried: None,
     answer: bytes,
 ) -> None:
     made, issued = authority
     with babbler(issued.certificate, issued.key, answer, postgres=False) as server:
         settings(REDIS_PORT=str(server.port), REDIS_CA_BUNDLE=str(made.ca_file))
 
-        assert_served_by_the_database(everything(api))
+        assert_served_by_the_database(everything(api), CACHE_IS_AWAY / HURRIED)
         assert server.connections > 0
 
 
@@ -109,7 +138,7 @@ def test_a_redis_with_a_certificate_of_somebody_else_is_not_asked(
 ) -> None:
     settings(REDIS_CA_BUNDLE=str(authority[0].ca_file))
 
-    assert_served_by_the_database(everything(api))
+    assert_served_by_the_database(everything(api), CACHE_IS_AWAY)
     assert api.get("/health").json["checks"]["cache"] == "unavailable"
 
 
@@ -254,7 +283,7 @@ def test_a_lost_answer_to_a_create_makes_no_second_video(
     from video_api import database
 
     run = database.Session.run
-    lost = []
+    lost: list[Any] = []
 
     def lose_first_answer(session: Any, statement: str, parameters: Any) -> Any:
         rows = run(session, statement, parameters)

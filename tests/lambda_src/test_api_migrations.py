@@ -46,7 +46,7 @@ def run_files(files: Any, secrets: Secrets) -> dict[str, Any]:
     from video_api.secrets import SecretsManager, SecretStore
 
     return migrate.migrate(
-        settings.database(os.environ, secret="DB_MASTER_SECRET_ARN"),
+        settings.database(os.environ, variable="DB_MASTER_SECRET_ARN"),
         APP_SECRET,
         secrets=SecretStore(SecretsManager()),
         deadline=Deadline(30),
@@ -118,9 +118,7 @@ def test_a_file_that_fails_leaves_nothing_of_itself_and_keeps_those_before(
     with pytest.raises(migrate.MigrationFailed) as caught:
         run_files((*files, broken), secrets)
 
-    assert str(caught.value) == (
-        "0004_broken failed (22012); applied before it: 0001, 0002, 0003"
-    )
+    assert str(caught.value) == ("0004_broken failed (22012); applied before it: 0001, 0002, 0003")
     with closing(connect(database=other)) as connection:
         assert connection.run("SELECT to_regclass('half') IS NULL") == [[True]]
         assert connection.run("SELECT max(version) FROM schema_migrations") == [[3]]
@@ -248,7 +246,9 @@ def test_the_apis_role_may_not(app_role: pg8000.native.Connection, statement: st
 def test_the_apis_role_owns_nothing_and_may_enter_one_database(
     app_role: pg8000.native.Connection, overseer: pg8000.native.Connection
 ) -> None:
-    owned = "SELECT count(*) FROM pg_shdepend WHERE deptype = 'o' AND refobjid = 'video_app'::regrole"
+    owned = (
+        "SELECT count(*) FROM pg_shdepend WHERE deptype = 'o' AND refobjid = 'video_app'::regrole"
+    )
     granted = (
         "SELECT table_name, privilege_type FROM information_schema.role_table_grants"
         " WHERE grantee = 'video_app' ORDER BY 1, 2"

@@ -88,7 +88,7 @@ def test_a_late_page_starts_where_it_starts(explained: Any, owner: Any) -> None:
     from video_api import queries
 
     middle = owner.run(
-        "SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), id::text"
+        "SELECT created_at::text, id::text"
         f" FROM video_metadata ORDER BY created_at DESC OFFSET {ROWS // 2} LIMIT 1"
     )[0]
 

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pg8000.native
@@ -147,7 +148,9 @@ def test_a_password_that_no_version_has_is_503(
     assert len([each for each in secrets.asked if each[0] == APP_SECRET]) <= 6
 
 
-@pytest.mark.parametrize("text", ["", "hush", "[]", '{"username": "u"}', '{"username": "u", "password": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "hush", "[]", '{"username": "u"}', '{"username": "u", "password": 1}']
+)
 def test_a_secret_that_is_none_is_503_and_not_told(
     api: Api, secrets: Secrets, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,14 +174,18 @@ def test_without_secrets_manager_open_connections_go_on_and_new_ones_are_503(
 
 
 def test_a_slow_secrets_manager_does_not_hold_a_request_over_its_budget(
-    api: Api, secrets: Secrets
+    api: Api, secrets: Secrets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secrets.delay = 1.5
+    from video_api import service
+
+    monkeypatch.setattr(service, "CHECK_SECONDS", 0.3)
+    secrets.delay = 1.0
 
     answer = api.get("/health")
 
     assert answer.status == 503
-    assert answer.seconds < 2.3
+    # The check of the database and that of the cache, one after the other.
+    assert 0.6 <= answer.seconds < 0.9
 
 
 def test_a_rotation_under_load_fails_no_request(
@@ -203,15 +210,17 @@ def test_a_rotation_under_load_fails_no_request(
             statuses.append(each.send(event).status)
 
     with environments(2, environ) as both:
-        threads = [threading.Thread(target=load, args=pair) for pair in zip(both, answered, strict=True)]
+        threads = [
+            threading.Thread(target=load, args=pair) for pair in zip(both, answered, strict=True)
+        ]
         for thread in threads:
             thread.start()
-        for number in range(4):
+        for number in range(2):
             password = f"rotated-{number}"
             steps: list[Callable[[], object]] = [
-                lambda new=password: secrets.put_pending(APP_SECRET, "video_app", new),
-                lambda new=password: owner.run(f"ALTER ROLE video_app PASSWORD '{new}'"),
-                lambda new=password: secrets.put(APP_SECRET, "video_app", new),
+                partial(secrets.put_pending, APP_SECRET, "video_app", password),
+                partial(owner.run, f"ALTER ROLE video_app PASSWORD '{password}'"),
+                partial(secrets.put, APP_SECRET, "video_app", password),
             ]
             # As a managed rotation does it, and as by hand: the secret first, then the role.
             for step in steps if number % 2 else (steps[2], steps[1]):
@@ -227,7 +236,7 @@ def test_a_rotation_under_load_fails_no_request(
         assert [each.errors() for each in both] == [[], []]
 
     statuses = answered[0] + answered[1]
-    assert len(statuses) >= 4 * 2 * 4
+    assert len(statuses) >= 2 * 2 * 4
     assert set(statuses) == {201}
     assert owner.run("SELECT count(*) FROM video_metadata") == [[len(statuses)]]
 

@@ -456,6 +456,53 @@ def test_a_replaced_vpc_is_another_one_and_the_old_one_is_gone(aws_account: Embe
     assert [vpc["CidrBlock"] for vpc in vpcs] == ["10.1.0.0/16"]
 
 
+def test_an_update_tells_of_what_it_did_and_of_nothing_else(aws_account: Embedded) -> None:
+    def parameter(value: str) -> dict[str, Any]:
+        return resource("AWS::SSM::Parameter", Type="String", Value=value)
+
+    before = {"Kept": parameter("a"), "Changed": parameter("a"), "Old": parameter("a")}
+    after = {"Kept": parameter("a"), "Changed": parameter("b"), "New": parameter("a")}
+    deploy(aws_account, "app", {"Resources": before})
+    cloudformation = client(aws_account, "cloudformation")
+    seen = len(cloudformation.describe_stack_events(StackName="app")["StackEvents"])
+
+    deploy(aws_account, "app", {"Resources": after})
+    events = cloudformation.describe_stack_events(StackName="app")["StackEvents"]
+    told = [(event["LogicalResourceId"], event["ResourceStatus"]) for event in reversed(events)]
+
+    assert told[seen:] == [
+        ("app", "UPDATE_IN_PROGRESS"),
+        ("Changed", "UPDATE_IN_PROGRESS"),
+        ("Changed", "UPDATE_COMPLETE"),
+        ("New", "CREATE_IN_PROGRESS"),
+        ("New", "CREATE_COMPLETE"),
+        ("app", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"),
+        ("Old", "DELETE_IN_PROGRESS"),
+        ("Old", "DELETE_COMPLETE"),
+        ("app", "UPDATE_COMPLETE"),
+    ]
+
+
+def test_a_new_resource_that_fails_in_an_update_was_not_created(aws_account: Embedded) -> None:
+    one_ = {"A": resource("AWS::SSM::Parameter", Type="String", Value="a")}
+    two = {**one_, "B": resource("AWS::SSM::Parameter", Type="String", Value="b")}
+    deploy(aws_account, "app", {"Resources": one_})
+    fault = {"op": "create", "logical_id": "B", "message": "No more parameters today"}
+    set_faults(aws_account, resources=[fault])
+
+    changed = outcome(aws_account, "app", {"Resources": two})
+
+    assert changed.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert changed.told[-2:] == (
+        ("B", "CREATE_FAILED", "No more parameters today"),
+        (
+            "app",
+            "UPDATE_ROLLBACK_IN_PROGRESS",
+            "The following resource(s) failed to create: [B]. ",
+        ),
+    )
+
+
 def test_a_call_can_be_throttled_and_comes_through_when_tried_again(
     aws_account: Embedded,
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tapgen.local import reach, replacement, replacement_table
+from tapgen.local import reach
 
 PACKAGE = Path(reach.__file__).parent
 WAYS_IN = {
@@ -107,6 +107,8 @@ SIGNATURES = {
     "stacks._resolve_refs": "value resources params conditions mappings stack_name stack_id",
     "stacks._roll_back_operation": "stack_name stack_id stack operation reason_override",
     "stacks._create_stack_task_in_region": "coro stack stack_id",
+    "stacks._add_event": "stack_id stack_name logical_id resource_type status reason "
+    "physical_id detailed_status",
     "stacks._runs_on_worker_thread": "resource_type",
     "stacks._provision_resource": "resource_type logical_id props stack_name",
     "stacks._update_resource": "resource_type physical_id old_props new_props stack_name "
@@ -162,16 +164,3 @@ def test_the_launchers_own_types_are_still_missing_in_the_emulator(tmp_path: Pat
 
     # One that it has learnt may be better than ours.
     assert output.strip() == ""
-
-
-def test_the_replacement_table_is_what_the_schemas_say() -> None:
-    always, conditionally = replacement.from_schemas()
-
-    assert always == replacement_table.ALWAYS
-    assert conditionally == replacement_table.CONDITIONALLY
-
-
-def test_the_replacement_table_is_what_its_generator_writes() -> None:
-    written = (PACKAGE / "replacement_table.py").read_text(encoding="utf-8")
-
-    assert ast.dump(ast.parse(written)) == ast.dump(ast.parse(replacement.source()))

@@ -12,7 +12,8 @@ import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from local_aws import client, deploy, one, resource
 
-from tapgen.local import replacement, state
+from tapgen import replaced
+from tapgen.local import state
 from tapgen.local.lease import REGION, Embedded
 from tapgen.local.resources.not_kept import NOT_KEPT, STACK_OPTIONS_NOT_KEPT
 
@@ -86,7 +87,7 @@ def test_a_service_that_changes_while_it_is_copied_is_copied_again() -> None:
 def test_what_is_said_to_be_forgotten_is_a_property(forgotten: Any) -> None:
     schema: Any = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, forgotten.type).schema
 
-    assert forgotten.type in replacement.TYPES
+    assert forgotten.type in replaced.TYPES
     assert forgotten.property in schema["properties"]
     assert forgotten.why
 

@@ -45,7 +45,7 @@ def test_an_import_is_the_value_that_the_other_stack_exports() -> None:
     assert properties(parsed(TWO_STACKS), "app", "Here") == {
         "VpcId": "${net:Vpc}",
         "Text": "${net:Sg.GroupId}/word/${kept}",
-        "Unknown": {"Fn::ImportValue": "nobodys"},
+        "Unknown": '${?{"Fn::ImportValue": "nobodys"}}',
     }
 
 
@@ -97,7 +97,7 @@ def test_parameters_take_their_defaults_and_the_suffix_is_the_longest() -> None:
         "Key": "s3://${app:Parameters.Key}",
         "Mode": "all",
         "Attribute": "${app:One.Deep.Attribute}",
-        "Zone": {"Fn::Select": [0, {"Fn::GetAZs": ""}]},
+        "Zone": '${?{"Fn::Select": [0, {"Fn::GetAZs": ""}]}}',
     }
     assert len(LONGEST_SUFFIX) == 20
 
@@ -116,8 +116,8 @@ def test_stacks_that_import_from_each_other_leave_their_imports_as_they_stand() 
     """
 
     assert [output.value for output in parsed(circle).outputs] == [
-        {"Fn::ImportValue": "b"},
-        {"Fn::ImportValue": "a"},
+        '${?{"Fn::ImportValue": "b"}}',
+        '${?{"Fn::ImportValue": "a"}}',
     ]
 
 

@@ -176,16 +176,20 @@ class Cache:
         """What is kept about one video; None when nothing is."""
         kept = self._ask(self._reader, lambda redis: redis.get(_item(video_id)), deadline)
         if kept is None:
-            return self._missed()
+            self._report("cache_miss")
+            return None
         document = _read(kept)
         if document is None or (
             isinstance(document, dict) and document.get("video_id") == video_id
         ):
             self._report("cache_hit")
             return Found(document)
-        return self._missed()
+        self._report("cache_miss")
+        return None
 
-    def keep_video(self, video_id: str, document: dict[str, Any] | None, deadline: Deadline) -> None:
+    def keep_video(
+        self, video_id: str, document: dict[str, Any] | None, deadline: Deadline
+    ) -> None:
         """Keep a video, or that there is none."""
         seconds = ABSENT_SECONDS if document is None else ITEM_SECONDS
         self._keep(_item(video_id), document, seconds, deadline)
@@ -201,14 +205,14 @@ class Cache:
 
         found = self._ask(self._reader, read, deadline)
         if found is None:
-            self._missed()
+            self._report("cache_miss")
             return None
         key, kept = found
         page = None if kept is None else _read(kept)
         if isinstance(page, dict) and isinstance(page.get("items"), list):
             self._report("cache_hit")
             return ListSlot(key, page)
-        self._missed()
+        self._report("cache_miss")
         return ListSlot(key, None)
 
     def keep_page(self, slot: ListSlot, page: dict[str, Any], deadline: Deadline) -> None:
@@ -250,9 +254,6 @@ class Cache:
             self._ask(
                 self._primary, lambda redis: redis.set(key, text, px=_jitter(seconds)), deadline
             )
-
-    def _missed(self) -> None:
-        self._report("cache_miss")
 
     def _ask(
         self, endpoint: _Endpoint, command: Callable[[Any], T], deadline: Deadline

@@ -209,9 +209,7 @@ class Database:
         if session is not None:
             session.close()
 
-    def _once(
-        self, statement: str, parameters: dict[str, Any], deadline: Deadline
-    ) -> list[Row]:
+    def _once(self, statement: str, parameters: dict[str, Any], deadline: Deadline) -> list[Row]:
         if self._session is None:
             self._session = self._open(deadline)
         session = self._session

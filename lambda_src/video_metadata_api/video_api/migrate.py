@@ -17,6 +17,7 @@ import re
 import secrets as entropy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ class Migrator:
             self._step("schema_migrations", self._make_table)
             missing = pending(files, self._applied())
             for migration in missing:
-                self._step(migration.name, lambda each=migration: self._apply(each))
+                self._step(migration.name, partial(self._apply, migration))
                 self._done.append(migration.version)
             self._step("password of the role", lambda: self._set_password(role))
             forgotten = self._step("old idempotency keys", self._forget)
@@ -187,8 +188,9 @@ class Migrator:
 
     def _forget(self) -> int:
         self._connection.run(
-            "DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(days => :d::int)",
-            d=str(model.IDEMPOTENCY_KEY_DAYS),
+            "DELETE FROM idempotency_keys"
+            " WHERE created_at < now() - make_interval(days => :days::int)",
+            days=str(model.IDEMPOTENCY_KEY_DAYS),
         )
         return int(self._connection.row_count)
 
@@ -208,7 +210,7 @@ def migrate(
     deadline: Deadline,
     files: Sequence[Migration],
 ) -> dict[str, Any]:
-    """Log in as the owner and run ``files``. Raises MigrationRefused, MigrationFailed and others."""
+    """Log in as the owner and run ``files``. Raises MigrationRefused, MigrationFailed…"""
     watchdog = Watchdog()
     context = trust(master)
     milliseconds = str(int(deadline.at_most(SECONDS) * 1000))
@@ -244,7 +246,7 @@ def handler(event: object, context: Any) -> dict[str, Any]:
     remaining = getattr(context, "get_remaining_time_in_millis", None)
     seconds = remaining() / 1000 - 2 if callable(remaining) else SECONDS
     return migrate(
-        environment.database(os.environ, secret="DB_MASTER_SECRET_ARN"),  # noqa: S106
+        environment.database(os.environ, variable="DB_MASTER_SECRET_ARN"),
         environment.app_secret_arn(os.environ),
         secrets=SecretStore(SecretsManager()),
         deadline=Deadline(seconds),

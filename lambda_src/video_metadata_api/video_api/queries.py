@@ -82,9 +82,7 @@ def ordered(video: Mapping[str, Any]) -> dict[str, Any]:
 
 def document(row: Sequence[Any]) -> dict[str, Any]:
     """A row as a document; what was never given is left out."""
-    return {
-        name: value for name, value in zip(FIELDS, row, strict=True) if value is not None
-    }
+    return {name: value for name, value in zip(FIELDS, row, strict=True) if value is not None}
 
 
 def values(video: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,14 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, CORSConf
 from video_api import model
 from video_api import request as requests
 from video_api.budget import Deadline
-from video_api.errors import ApiError, InternalError, MethodNotAllowed, NotFound, Unavailable, for_log
+from video_api.errors import (
+    ApiError,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    Unavailable,
+    for_log,
+)
 from video_api.request import OneVideo
 from video_api.service import Service
 

@@ -68,13 +68,13 @@ def _port(environ: Mapping[str, str], name: str) -> int:
     return int(value)
 
 
-def database(environ: Mapping[str, str], *, secret: str) -> DatabaseSettings:
-    """The database's part; ``secret`` names the variable with the ARN. Raises SettingsError."""
+def database(environ: Mapping[str, str], *, variable: str) -> DatabaseSettings:
+    """The database's part; ``variable`` holds the ARN of the secret. Raises SettingsError."""
     bundle = environ.get("DB_CA_BUNDLE")
     return DatabaseSettings(
         endpoint=Endpoint(_text(environ, "DB_HOST"), _port(environ, "DB_PORT")),
         name=_text(environ, "DB_NAME"),
-        secret_arn=_text(environ, secret),
+        secret_arn=_text(environ, variable),
         ca_file=Path(bundle) if bundle else RDS_ROOTS,
     )
 
@@ -85,7 +85,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     bundle = environ.get("REDIS_CA_BUNDLE")
     return Settings(
         environment=_text(environ, "ENVIRONMENT"),
-        database=database(environ, secret="DB_SECRET_ARN"),  # noqa: S106
+        database=database(environ, variable="DB_SECRET_ARN"),
         cache=CacheSettings(
             primary=Endpoint(_text(environ, "REDIS_PRIMARY_HOST"), port),
             reader=Endpoint(_text(environ, "REDIS_READER_HOST"), port),

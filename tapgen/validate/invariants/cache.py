@@ -71,7 +71,7 @@ def token_form(world: World) -> Iterator[Fault]:
     """A token with other special characters is refused: '@' and '/' among them."""
     for group in world.of_type(GROUP):
         token = group.get("AuthToken")
-        if isinstance(token, str) and not token.startswith(("{{resolve:", "${")):
+        if isinstance(token, str) and "{{resolve:" not in token and "${?" not in token:
             if _TOKEN.fullmatch(token) is None:
                 yield group.fault("has an AuthToken that ElastiCache refuses")
             yield group.fault("has its AuthToken in the template or a parameter")

@@ -109,9 +109,8 @@ def no_secret_output(world: World) -> Iterator[Fault]:
             if "{{resolve:secretsmanager" in text or "{{resolve:ssm-secure" in text:
                 yield output.fault("shows a secret's value")
             for target in world.targets(text):
-                if target.resource.type == "AWS::ApiGateway::ApiKey" and target.attribute:
-                    if target.attribute == "Value":
-                        yield output.fault("shows the API key's value")
+                if (target.resource.type, target.attribute) == ("AWS::ApiGateway::ApiKey", "Value"):
+                    yield output.fault("shows the API key's value")
 
 
 def private_bucket(world: World) -> Iterator[Fault]:

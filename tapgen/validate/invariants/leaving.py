@@ -43,7 +43,7 @@ def data_kept(world: World) -> Iterator[Fault]:
 def key_of_data_kept(world: World) -> Iterator[Fault]:
     """Without its key no retained snapshot, file system or object can ever be read again."""
     for resource in world.of_type(*DATA):
-        for target in world.targets(dict(resource.properties)):
+        for target in world.targets(resource.properties):
             key = target.resource
             if key.type == _KEY and key.raw.get("DeletionPolicy", "Delete") not in KEEPING:
                 yield key.fault(
