@@ -100,7 +100,7 @@ _DEBUG = click.option(
 )
 
 
-@click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("tapgen", cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tapgen")
 @_DEBUG
 def main() -> None:

@@ -78,13 +78,12 @@ class CommandLine:
         *arguments: str,
         before: Callable[[], None] | None = None,
         out: int = subprocess.PIPE,
-        **variables: str,
     ) -> subprocess.Popen[str]:
         """Start a process; ``before`` runs in it before Python does, ``out`` is its stdout."""
         return subprocess.Popen(
             [sys.executable, "-m", "tapgen", *arguments],
             cwd=self.folder,
-            env={**self.variables, **variables, "PYTHONPATH": str(PROJECT)},
+            env={**self.variables, "PYTHONPATH": str(PROJECT)},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.PIPE,
@@ -92,14 +91,9 @@ class CommandLine:
             preexec_fn=lambda: _begin(before),
         )
 
-    def process(
-        self,
-        *arguments: str,
-        before: Callable[[], None] | None = None,
-        **variables: str,
-    ) -> Told:
+    def process(self, *arguments: str, before: Callable[[], None] | None = None) -> Told:
         """Run as a process of its own."""
-        return ended(self.start(*arguments, before=before, **variables))
+        return ended(self.start(*arguments, before=before))
 
     def with_variables(self, **variables: str) -> CommandLine:
         """The same, with more variables."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import resource
@@ -12,16 +11,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from command_line import CommandLine, Told, ended, files_below, without_privilege
-from local_aws import client, set_faults, status
+from command_line import CommandLine, ended, files_below, without_privilege
+from local_aws import client, set_faults
 
-from tapgen import files
 from tapgen.local.lease import Embedded
 
 FORM = (
@@ -104,8 +101,8 @@ def test_rendering_an_unknown_tier_writes_nothing(offline: CommandLine) -> None:
 
     assert told.status == 2
     assert told.line == (
-        "tapgen: no tier is called 'queue'; there are foundation, network, notification, cache, "
-        "storage, api, compute, workflow"
+        "tapgen: no tier is called 'queue'; there are foundation, network, storage, cache, "
+        "compute, api, notification, workflow"
     )
     assert listed(offline.folder) == []
 
@@ -153,7 +150,8 @@ def test_debug_adds_the_traceback_wherever_it_is_said(offline: CommandLine, wher
     after = ["--debug"] if where == "after" else []
     variables = {"TAPGEN_DEBUG": "1"} if where == "variable" else {}
 
-    told = offline.process(*before, "status", "--env", "Dev", *after, **variables)
+    line = offline.with_variables(**variables)
+    told = line.process(*before, "status", "--env", "Dev", *after)
 
     assert told.status == 1
     lines = told.err.splitlines()
@@ -162,7 +160,7 @@ def test_debug_adds_the_traceback_wherever_it_is_said(offline: CommandLine, wher
 
 
 def test_without_debug_a_process_tells_one_line(offline: CommandLine) -> None:
-    told = offline.process("status", "--env", "Dev", TAPGEN_DEBUG="0")
+    told = offline.with_variables(TAPGEN_DEBUG="0").process("status", "--env", "Dev")
 
     assert told.status == 2
     assert told.line.startswith("tapgen: environment suffix 'Dev' has upper-case letters; ")
@@ -253,9 +251,7 @@ def test_an_endpoint_where_nobody_answers_is_named(
     monkeypatch.setattr(time, "sleep", lambda _: None)
     url = f"http://127.0.0.1:{free_port()}"
 
-    told = tapgen(
-        command, *(["--env", "dev"] if command != "envs" else []), AWS_ENDPOINT_URL=url
-    )
+    told = tapgen(command, *(["--env", "dev"] if command != "envs" else []), AWS_ENDPOINT_URL=url)
 
     assert told.status == 1
     service = "cloudformation" if command == "envs" else "sts"
@@ -514,7 +510,7 @@ def test_no_space_left_says_to_make_room(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
 
     told = offline("render", "--out", "seen")
 
@@ -548,7 +544,7 @@ def test_a_render_that_is_interrupted_leaves_whole_files_only(
             raise KeyboardInterrupt
         real(*names)
 
-    monkeypatch.setattr(files.os, "replace", interrupted)
+    monkeypatch.setattr(os, "replace", interrupted)
 
     told = offline("render", "--out", "seen")
     monkeypatch.undo()
@@ -618,9 +614,8 @@ def test_a_deploy_without_its_dependencies_changes_nothing(
 def test_debug_shows_what_pip_said(offline: CommandLine) -> None:
     index = f"http://127.0.0.1:{free_port()}/simple"
 
-    told = offline.process(
-        "package", "--out", "store", "--debug", PIP_INDEX_URL=index, PIP_RETRIES="0"
-    )
+    line = offline.with_variables(PIP_INDEX_URL=index, PIP_RETRIES="0")
+    told = line.process("package", "--out", "store", "--debug")
 
     assert told.status == 1
     assert "tapgen.package.errors.IndexUnreachable: video_metadata_api: " in told.err
@@ -632,7 +627,7 @@ def test_a_package_that_is_interrupted_leaves_nothing_half_done(
     offline: CommandLine, number: signal.Signals
 ) -> None:
     with silent_index() as (index, called):
-        process = offline.start("package", "--out", "store", PIP_INDEX_URL=index)
+        process = offline.with_variables(PIP_INDEX_URL=index).start("package", "--out", "store")
         assert called.wait(30)
         process.send_signal(number)
         told = ended(process)

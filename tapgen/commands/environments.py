@@ -74,7 +74,9 @@ def deploy(
         _head(session, env)
         waiting = _show_plan(planned)
         if not waiting and form == "text":
-            click.echo(f"{env}: nothing to do, {common.count(len(planned.wanted), 'stack')} unchanged")
+            click.echo(
+                f"{env}: nothing to do, {common.count(len(planned.wanted), 'stack')} unchanged"
+            )
             return Exit.DONE
         failed = [step.stack for step in planned.steps() if step.action.value == "recreate"]
         if waiting:
@@ -374,7 +376,7 @@ def _concluded(summary: Summary, env: str, form: str) -> Exit:
         return summary.status
     common.say()
     if summary.unchanged:
-        click.echo(f"{env}: nothing to do, {common.count(len(summary.stacks), 'stack')} unchanged")
+        _say_unchanged(env, len(summary.stacks))
         return summary.status
     _show_rows(summary)
     _show_failures(summary)
@@ -384,6 +386,10 @@ def _concluded(summary: Summary, env: str, form: str) -> Exit:
             click.echo(f"\n{stack}")
             common.table(rows, indent="  ")
     return summary.status
+
+
+def _say_unchanged(env: str, stacks: int) -> None:
+    click.echo(f"{env}: nothing to do, {common.count(stacks, 'stack')} unchanged")
 
 
 def _show_rows(summary: Summary) -> None:

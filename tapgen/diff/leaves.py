@@ -105,10 +105,9 @@ def _texts(before: Any, after: Any, moved: Moved, path: Path) -> Iterator[Leaf]:
 def data_in(node: Any) -> Any:
     """The JSON object or array that a text in normal form holds; None when it holds none."""
     pieces = values.pieces_of(node)
-    if pieces is None:
+    if not pieces or not isinstance(pieces[0], str):
         return None
-    first = next((piece for piece in pieces if isinstance(piece, str)), "").lstrip()
-    if not first.startswith(("{", "[")) or pieces[0] is not next(iter(pieces)):
+    if not pieces[0].lstrip().startswith(("{", "[")):
         return None
     unknown = [piece for piece in pieces if not isinstance(piece, str)]
     holes = iter(range(len(unknown)))

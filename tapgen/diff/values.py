@@ -57,9 +57,7 @@ class Scope:
     full: Known
 
     @classmethod
-    def of(
-        cls, document: Document, values: Mapping[str, Any], imports: Mapping[str, Any]
-    ) -> Scope:
+    def of(cls, document: Document, values: Mapping[str, Any], imports: Mapping[str, Any]) -> Scope:
         """A template with its parameters' ``values`` and the ``imports`` somebody knows.
 
         Hidden parameters decide conditions, but are put in nowhere.
@@ -202,7 +200,7 @@ def _sub(argument: Any, scope: Scope) -> Any:
     if not isinstance(template, str) or not isinstance(extra, Mapping):
         return {"Fn::Sub": normal(argument, scope)}
     pieces: list[Any] = []
-    for literal, name in resolve_pieces(template):
+    for literal, name in sub_pieces(template):
         if name is None:
             pieces.append(literal)
         elif name in extra:
@@ -214,7 +212,7 @@ def _sub(argument: Any, scope: Scope) -> Any:
     return join(pieces)
 
 
-def resolve_pieces(template: str) -> Iterator[tuple[str, str | None]]:
+def sub_pieces(template: str) -> Iterator[tuple[str, str | None]]:
     """A Fn::Sub text in pieces: ``(text, None)`` or ``("", name)``; ``${!x}`` is text."""
     rest = template
     while rest:

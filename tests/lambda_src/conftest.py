@@ -136,11 +136,28 @@ def settings(
 
 
 @pytest.fixture
-def api(settings: Callable[..., None]) -> Api:
-    """A new execution environment with everything in order."""
-    from video_api.handler import handler
+def api(
+    request: pytest.FixtureRequest,
+    environ: dict[str, str],
+    first_migration: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Api:
+    """An execution environment with everything in order: a new one for tests with ``settings``.
 
-    return Api(handler)
+    The others take the one that is there, with its connections, as the next request would.
+    """
+    from video_api import handler
+
+    if "settings" in request.fixturenames:
+        request.getfixturevalue("settings")
+    for name, value in environ.items():
+        if name not in os.environ:
+            monkeypatch.setenv(name, value)
+    application = handler._application
+    if application is not None:
+        application.service._health = None
+        application.cache._primary.open_until = application.cache._reader.open_until = 0.0
+    return Api(handler.handler)
 
 
 @pytest.fixture(scope="session")
@@ -181,5 +198,5 @@ def redis_admin(redis_server: data.RedisServer) -> Iterator[redis.Redis]:
 @pytest.fixture
 def empty(owner: pg8000.native.Connection, redis_admin: redis.Redis) -> None:
     """No videos, no keys, nothing cached."""
-    owner.run("TRUNCATE video_metadata, idempotency_keys")
+    owner.run("DELETE FROM video_metadata; DELETE FROM idempotency_keys")
     redis_admin.flushall()

@@ -27,6 +27,9 @@ Settings = Callable[..., None]
 CACHE_IS_AWAY = 2 * 1.0
 HURRIED = 5
 
+# A new execution environment for each test.
+pytestmark = pytest.mark.usefixtures("settings")
+
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,9 @@ from tapgen.local.data import CACHE_USER, PostgresServer, RedisServer
 
 PASSWORD = "first-password-of-video-app"
 
+# A new execution environment for each test.
+pytestmark = pytest.mark.usefixtures("settings")
+
 
 @pytest.fixture(autouse=True)
 def as_it_was(

@@ -100,6 +100,9 @@ class Scene:
     # As the CLI does with Ctrl-C: called with each event, may raise.
     hear: Callable[[Event], None] = lambda event: None
 
+    heard: list[Event] = field(default_factory=list)
+    summary: Summary = field(default_factory=lambda: Summary(()))
+
     def __post_init__(self) -> None:
         self.cloud = AwsCloudFormation(Connection(self.twin.client))
         self.region = self.twin.region
@@ -121,6 +124,7 @@ class Scene:
     ) -> Outcome:
         """Deploy the tiers as the command does, to the end."""
         items = wanted(tiers, **given)
+        self.heard, self.summary = [], Summary([item.name for item in items])
         deployed = self.survey([item.name for item in items])
         producers = graph.producers({item.tier: item.document for item in items})
         events = deploying.deploy(self.run(recreate), items, deployed, producers)
@@ -140,8 +144,7 @@ class Scene:
 
     def follow(self, events: Iterator[Event], names: Sequence[str]) -> Outcome:
         """Take every event in; an interruption is passed on after the engine cleaned up."""
-        self.heard: list[Event] = []
-        self.summary = Summary(names)
+        self.heard, self.summary = [], Summary(names)
         try:
             for event in events:
                 self.heard.append(event)
@@ -152,7 +155,8 @@ class Scene:
         return Outcome(self.heard, self.summary)
 
     def statuses(self) -> dict[str, str]:
-        """The live stacks' statuses by tier."""
+        """The live stacks' statuses by tier, when everything has come to its end."""
+        self.region.settle()
         return {
             stack.name.split("-", 2)[2]: stack.status
             for stack in self.region.stacks.values()

@@ -190,7 +190,8 @@ class _Reader:
                 self._attributes[name, "Arn"] = arn
 
     def id(self, logical_id: str) -> str:
-        return self._ids[logical_id]
+        """A resource's physical id."""
+        return str(self._ids[logical_id])
 
     def arn(self, logical_id: str) -> str:
         return self._attributes[logical_id, "Arn"]
@@ -266,6 +267,7 @@ def _routes(reader: _Reader, api_id: str, stage: Mapping[str, Any]) -> tuple[Rou
     validators = {reader.id(name): read for name, read in reader.each(f"{_APIS}RequestValidator")}
     models = {reader.id(name): read for name, read in reader.each(f"{_APIS}Model")}
     rates = _method_rates(stage)
+    base = f"{api_id}/{stage['StageName']}"
     found = []
     for name, read in reader.each(f"{_APIS}Method"):
         if read.get("AuthorizationType", "NONE") != "NONE":
@@ -282,9 +284,7 @@ def _routes(reader: _Reader, api_id: str, stage: Mapping[str, Any]) -> tuple[Rou
                 needs_key=_true(read.get("ApiKeyRequired", False)),
                 required=_required(read, validator),
                 models=_models(name, read, validator, models),
-                integration=_integration(
-                    reader, name, read, f"{api_id}/{stage['StageName']}", path
-                ),
+                integration=_integration(reader, name, read, base, path),
                 rate=rates.get(f"{path}/{method}") or rates.get("/*/*"),
             )
         )
@@ -331,7 +331,7 @@ def _models(
 
 
 def _integration(
-    reader: _Reader, name: str, method: Mapping[str, Any], stage: str, path: str
+    reader: _Reader, name: str, method: Mapping[str, Any], base: str, path: str
 ) -> Proxy | Mock:
     read = method.get("Integration", {})
     kind = read.get("Type")
@@ -352,7 +352,7 @@ def _integration(
         raise NotRunnable(name, "it calls a function that is not of this template")
     source = (
         f"arn:aws:execute-api:{reader.live.region}:{reader.live.account}:"
-        f"{stage}/{'*' if method['HttpMethod'] == 'ANY' else method['HttpMethod']}{path}"
+        f"{base}/{'*' if method['HttpMethod'] == 'ANY' else method['HttpMethod']}{path}"
     )
     return Proxy(
         function=target,

@@ -23,15 +23,34 @@ PAYLOAD_BYTES = 6 * 1024 * 1024
 
 # Between this client and this gateway; a function never sees them.
 _OF_THE_CONNECTION = frozenset(
-    "connection content-length expect keep-alive proxy-authenticate proxy-authorization te trailer "
-    "transfer-encoding upgrade".split()
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
 )
 # A function's own headers of these names reach the client as x-amzn-remapped-….
 _REMAPPED = frozenset(
-    "authorization connection content-length content-md5 date host server user-agent "
-    "www-authenticate".split()
+    {
+        "authorization",
+        "connection",
+        "content-length",
+        "content-md5",
+        "date",
+        "host",
+        "server",
+        "user-agent",
+        "www-authenticate",
+    }
 )
-_DROPPED = frozenset("expect keep-alive te trailer transfer-encoding upgrade".split())
+_DROPPED = frozenset(["expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"])
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ KINDS: Mapping[str, Kind] = {
     "API_CONFIGURATION_ERROR": Kind(500, _SERVER, "InternalServerErrorException"),
     "BAD_REQUEST_BODY": Kind(400, "Invalid request body", "BadRequestException"),
     "BAD_REQUEST_PARAMETERS": Kind(400, "Invalid request parameters", "BadRequestException"),
-    # 504 in the guide's list; what clients meet when a function fails or answers in another form is
-    # 502 (seen in github.com/DataBiosphere/azul/issues/7470, where a response of this type worded it).
+    # 504 in the guide's list; clients meet 502 when a function fails or answers in another form
+    # (github.com/DataBiosphere/azul/issues/7470 shows one, worded by a response of this type).
     "INTEGRATION_FAILURE": Kind(502, _SERVER, "InternalServerErrorException"),
     "INTEGRATION_TIMEOUT": Kind(504, "Endpoint request timed out", "InternalServerErrorException"),
     "INVALID_API_KEY": Kind(403, "Forbidden", "ForbiddenException"),

@@ -224,7 +224,8 @@ class _Turn:
         self.path = _within_stage(request.path, api.stage)
         self.id = str(uuid.uuid4())
         epoch = now.timestamp()
-        self.trace = f"Root=1-{int(epoch):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+        root, parent = secrets.token_hex(12), secrets.token_hex(8)
+        self.trace = f"Root=1-{int(epoch):08x}-{root};Parent={parent};Sampled=0"
         self._extended = secrets.token_urlsafe(11) + "="
         self._host = request.header("host") or "localhost"
         self._time, self._epoch = now.strftime("%d/%b/%Y:%H:%M:%S %z"), int(epoch * 1000)

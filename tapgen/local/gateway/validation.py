@@ -1,8 +1,8 @@
 """Request validators: what of a request they look at, and what they make of it.
 
 Models are JSON Schema draft 4, judged by jsonschema. Two things are set right for it. Patterns are
-ECMA's: ``$`` ends the text, which in Python it also does before a last line break, and ``\\d`` knows
-ASCII alone. And a body that is no JSON at all is an invalid body, not an error of ours.
+ECMA's: ``$`` ends the text, which in Python it also does before a last line break, and ``\\d``
+knows ASCII alone. And a body that is no JSON at all is an invalid body, not an error of ours.
 """
 
 from __future__ import annotations
