@@ -42,31 +42,22 @@ def write(path: Path, content: bytes) -> None:
 
     Raises ``CannotWrite``. Whatever interrupts it, the old file stays and nothing else is left.
     """
-    # Costs as much to import as a template to render, and most runs write nothing.
-    import tempfile
-
+    # Named before it is made: an interruption finds what to remove, whenever it comes.
+    part = path.with_name(f".{path.name}.{os.urandom(8).hex()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         try:
-            with os.fdopen(handle, "wb") as part:
-                part.write(content)
-                part.flush()
-                os.fsync(part.fileno())
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
+            with part.open("xb") as opened:
+                opened.write(content)
+                opened.flush()
+                os.fsync(opened.fileno())
+            os.replace(part, path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(name)
+                part.unlink()
             raise
     except OSError as error:
         raise CannotWrite(path, error) from error
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current
 
 
 def _reason(error: OSError) -> str:

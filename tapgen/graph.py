@@ -134,8 +134,9 @@ def _named(key: str, item: Any) -> Iterator[str]:
     elif key == "Fn::GetAtt":
         yield item[0] if isinstance(item, list) else str(item).partition(".")[0]
     elif key == "Fn::Sub":
-        template = item[0] if isinstance(item, list) else item
-        yield from (hole.partition(".")[0] for hole in resolve.holes(str(template)))
+        template, own = (*item, {})[:2] if isinstance(item, list) else (item, {})
+        outside = (hole for hole in resolve.holes(str(template)) if hole not in own)
+        yield from (hole.partition(".")[0] for hole in outside)
     elif key in ("Fn::If", "Fn::FindInMap") and isinstance(item, list):
         yield from (name for name in item[:1] if isinstance(name, str))
 

@@ -168,6 +168,23 @@ FOLLOWS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 
+_PORT = ("Port", "Engine", "EngineVersion")
+# Attributes that only repeat properties: they survive a replacement that leaves those alone.
+GIVEN: dict[str, dict[str, tuple[str, ...]]] = {
+    "AWS::EC2::Subnet": {
+        "AvailabilityZone": ("AvailabilityZone", "AvailabilityZoneId"),
+        "CidrBlock": ("CidrBlock", "Ipv4IpamPoolId"),
+    },
+    "AWS::EC2::VPC": {"CidrBlock": ("CidrBlock", "Ipv4IpamPoolId")},
+    "AWS::ElastiCache::ReplicationGroup": {
+        "ConfigurationEndPoint.Port": _PORT,
+        "PrimaryEndPoint.Port": _PORT,
+        "ReaderEndPoint.Port": _PORT,
+    },
+    "AWS::RDS::DBInstance": {"Endpoint.Port": _PORT},
+    "AWS::SNS::Topic": {"TopicName": ("TopicName",)},
+}
+
 
 def worst(*answers: Answer) -> Answer:
     """The answer nearest to yes; ``no`` of none."""
@@ -207,6 +224,11 @@ def attribute_follows(kind: str, attribute: str, name: str) -> bool:
     if not attribute:
         return False
     return not known(kind) or name in FOLLOWS.get(kind, {}).get(attribute, ())
+
+
+def attribute_repeats(kind: str, attribute: str) -> tuple[str, ...]:
+    """The properties that ``attribute`` repeats; none for one that a new resource has anew."""
+    return GIVEN.get(kind, {}).get(attribute, ())
 
 
 def from_schemas() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:

@@ -27,6 +27,8 @@ READS_API_MODELS = {
     # The embedded AWS answers in the shapes that botocore reads.
     "tapgen.local.resources.plumbing",
 }
+# Brings up the API on this machine: it deploys, and asks the embedded AWS for what was deployed.
+LAPTOP = "tapgen.local.gateway.laptop"
 # What a tier is written with.
 TIERS_USE = {"tapgen.iam", "tapgen.names", "tapgen.policies", "tapgen.stack"}
 
@@ -129,7 +131,7 @@ def test_the_reader_of_these_tests_sees_every_form_of_import() -> None:
 def test_one_module_talks_to_aws() -> None:
     assert users("boto3") == {"tapgen.aws"}
     assert users("botocore") - READS_API_MODELS == {"tapgen.aws"}
-    assert users("tapgen.aws") == {"tapgen.session"}
+    assert users("tapgen.aws") - {LAPTOP} == {"tapgen.session"}
 
 
 def test_modules_that_read_api_models_load_them_when_asked_and_make_no_client() -> None:
@@ -161,14 +163,14 @@ def test_only_the_server_s_side_of_the_embedded_aws_reaches_into_the_emulator() 
     } == (set())
 
 
-def test_commands_know_of_the_embedded_aws_only_how_to_lease_it() -> None:
+def test_outside_the_embedded_aws_is_known_how_to_lease_it_and_how_to_serve_the_api() -> None:
     outside = {
         use.name
         for use in uses()
         if use.of("tapgen.local") and not use.module.startswith("tapgen.local")
     }
 
-    assert outside <= {"tapgen.local.lease", "tapgen.local.errors"}
+    assert outside <= {"tapgen.local.lease", "tapgen.local.errors", LAPTOP}
     assert reached("tapgen.local.lease") <= {"tapgen.errors", "tapgen.local.errors"}
 
 
@@ -176,6 +178,7 @@ def test_the_embedded_aws_knows_nothing_of_what_is_deployed_on_it_or_how() -> No
     server = reached("tapgen.local.server")
 
     assert "tapgen.local.emulator" in server
+    assert LAPTOP not in server
     assert {
         name for name in server if name.split(".")[1] in {"app", "tiers", "commands", *ENGINE}
     } == set()

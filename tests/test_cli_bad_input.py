@@ -678,7 +678,7 @@ def test_without_the_linter_validate_names_the_extra(
 
 def test_a_port_that_is_taken_is_refused(offline: CommandLine) -> None:
     with taken_port() as port:
-        told = offline.process("local", "serve", "--port", str(port))
+        told = offline.process("local", "serve", "--aws-only", "--port", str(port))
 
     assert told.status == 1
     assert told.line == (

@@ -15,38 +15,15 @@ from tapgen import app
 TIERS = ("api", "cache", "compute", "foundation", "network", "notification", "storage", "workflow")
 
 
-def test_help_names_every_command_in_a_whole_sentence(offline: CommandLine) -> None:
+def test_help_says_what_each_command_does_in_a_whole_sentence(offline: CommandLine) -> None:
     told = offline("--help")
 
-    assert told.status == 0
-    assert told.err == ""
-    assert told.out == textwrap.dedent(
-        """\
-        Usage: tapgen [OPTIONS] COMMAND [ARGS]...
-
-          The video processing pipeline as CloudFormation: render, review, deploy.
-
-          Exit status: 0 done (also: nothing to do), 1 failed or refused, 2 usage,
-          3 differences found, 130 interrupted or declined.
-
-        Options:
-          --version   Show the version and exit.
-          --debug     Show the traceback of an error (or TAPGEN_DEBUG=1).
-          -h, --help  Show this message and exit.
-
-        Commands:
-          deploy    Bring an environment to what the templates describe.
-          destroy   Delete an environment's stacks and keep its data.
-          envs      List the environments deployed or named in tapgen.toml.
-          graph     Show which stack needs which, in the order of deployment.
-          local     The embedded AWS on this machine: what --local talks to.
-          outputs   Print what the stacks of an environment export and show.
-          package   Build the Lambda packages of lambda_src that changed.
-          render    Write each tier's template for review, those that changed.
-          status    Show each stack's status, and whether it runs today's template.
-          validate  Judge our templates, or those of a FOLDER, before AWS does.
-        """
-    )
+    assert (told.status, told.err) == (0, "")
+    assert told.out.startswith("Usage: tapgen [OPTIONS] COMMAND [ARGS]...\n")
+    assert "  3 differences found, 130 interrupted or declined.\n" in told.out
+    commands = told.out.partition("Commands:\n")[2].splitlines()
+    assert len(commands) >= 10
+    assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []
 
 
 def test_every_help_text_fits_eighty_columns(offline: CommandLine) -> None:

@@ -68,7 +68,7 @@ def test_a_new_file_may_be_read_by_whom_the_user_lets(tmp_path: Path, mask: int)
     assert after == mask
 
 
-@pytest.mark.parametrize("call", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize(
     ("number", "told"),
     [
@@ -121,7 +121,7 @@ def test_a_device_that_is_full_is_told_so() -> None:
     )
 
 
-@pytest.mark.parametrize("call", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_an_interruption_at_any_step_keeps_the_old_file_and_goes_on_up(
     old: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:

@@ -253,3 +253,44 @@ def test_the_seven_tiers_and_the_foundation_stand_in_the_documented_order(
         ("api", "compute"),
         ("workflow",),
     )
+
+
+@pytest.mark.parametrize(
+    ("node", "names"),
+    [
+        ({"Ref": "Vpc"}, ["Vpc"]),
+        ({"Condition": "IsOn"}, ["IsOn"]),
+        ({"DependsOn": "Vpc"}, ["Vpc"]),
+        ({"DependsOn": ["Vpc", "Gateway"]}, ["Vpc", "Gateway"]),
+        ({"Fn::GetAtt": ["Db", "Endpoint.Port"]}, ["Db"]),
+        ({"Fn::GetAtt": "Db.Endpoint.Port"}, ["Db"]),
+        ({"Fn::Sub": "${Vpc}-${Db.Arn}-${!Not}"}, ["Vpc", "Db"]),
+        # A name of its own is nobody else's.
+        ({"Fn::Sub": ["${x} ${Db.Arn}", {"x": {"Ref": "Vpc"}}]}, ["Db", "Vpc"]),
+        ({"Fn::Sub": ["${x}"]}, ["x"]),
+        ({"Fn::If": ["IsOn", {"Ref": "A"}, {"Ref": "B"}]}, ["IsOn", "A", "B"]),
+        ({"Fn::FindInMap": ["Sizes", {"Ref": "Env"}, "Nodes"]}, ["Sizes", "Env"]),
+        ({"Deep": [{"er": {"Ref": "Vpc"}}, "Ref", 7]}, ["Vpc"]),
+        # IAM's own key of the same name.
+        ({"Condition": {"StringEquals": {"aws:x": {"Ref": "A"}}}}, ["A"]),
+        ("Ref", []),
+    ],
+)
+def test_references_are_the_names_that_a_part_of_a_document_uses(
+    node: Any, names: list[str]
+) -> None:
+    assert list(graph.references(node)) == names
+
+
+def test_every_reference_in_the_real_documents_is_to_something_there(
+    documents: dict[str, dict[str, Any]],
+) -> None:
+    for tier, document in documents.items():
+        there = {
+            name
+            for section in ("Parameters", "Mappings", "Conditions", "Resources")
+            for name in document.get(section, {})
+        }
+        used = {name for name in graph.references(document) if not name.startswith("AWS::")}
+
+        assert used - there == set(), tier

@@ -476,3 +476,30 @@ def test_zones_may_be_exchanged_and_other_texts_may_agree(tmp_path: Path) -> Non
         "Note": "abc",
         "Long": "abc",
     }
+
+
+# --- the profile, known before the rest
+
+
+@pytest.mark.parametrize(
+    ("toml", "profile"),
+    [
+        ("[defaults]\nprofile = 'work'\n", "work"),
+        ("[defaults]\nprofile = 'work'\n[env.dev]\nprofile = 'mine'\n", "mine"),
+        ("[env.prod]\nprofile = 'theirs'\n", None),
+        # Told as an error by ``load``, which comes next.
+        ("[env.dev]\nprofile = 3\n", None),
+        ("env = 3\n", None),
+        ("defaults = 3\n", None),
+        ("[[[", None),
+        ("", None),
+    ],
+)
+def test_the_profile_is_found_before_anything_is_checked(
+    tmp_path: Path, toml: str, profile: str | None
+) -> None:
+    path = tmp_path / FILE
+    path.write_text(toml)
+
+    assert settings.profile(path, "dev") == profile
+    assert settings.profile(tmp_path / "missing.toml", "dev") is None

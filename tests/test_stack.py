@@ -220,3 +220,19 @@ def test_a_finished_stack_is_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         done.tier = "other"  # type: ignore[misc]
     assert done.exports == "exports"
+
+
+def test_a_sealed_variant_carries_the_digest_of_what_it_has_become() -> None:
+    def draft(value: str) -> dict[str, Any]:
+        written = Draft("queue", "Queue")
+        written.output("Where", value, "For people")
+        return finished(written)
+
+    here, there = draft("here"), draft("there")
+    variant = {**here, "Outputs": {**here["Outputs"], "Where": there["Outputs"]["Where"]}}
+
+    assert stack.sealed(here) == here
+    assert stack.digest_of(variant) == stack.digest_of(here)
+    assert stack.sealed(variant) == there
+    # The guard is made anew where the variant has lost it.
+    assert stack.digest_of(stack.sealed({**here, "Mappings": {}})) == stack.digest_of(here)

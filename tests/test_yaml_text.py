@@ -16,7 +16,7 @@ from typing import Any
 import cfn_flip
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tapgen import yaml_text
@@ -117,7 +117,6 @@ def exact(data: Any) -> str:
     return json.dumps(data)
 
 
-@FEWER
 @given(DOCUMENTS)
 def test_the_data_read_back_is_the_data_given_whoever_reads(document: dict[str, Any]) -> None:
     text = yaml_text.dump(document)
@@ -313,11 +312,19 @@ def test_no_section_of_no_mapping_upsets_the_order() -> None:
 def test_our_templates_are_the_data_that_cfn_flip_itself_would_write(
     documents: Mapping[str, dict[str, Any]],
 ) -> None:
-    for tier, document in documents.items():
-        theirs = yaml_text.load(cfn_flip.to_yaml(json.dumps(document)))
+    # The smallest: cfn-flip's own emitter takes half a second for all of them.
+    document = documents["notification"]
 
-        assert yaml_text.load(yaml_text.dump(document)) == document, tier
-        assert theirs == document, tier
+    theirs = cfn_flip.to_yaml(json.dumps(document))
+
+    assert READERS["libyaml"](theirs) == READERS["libyaml"](yaml_text.dump(document)) == document
+
+
+def test_our_templates_read_back_as_they_were_described(
+    documents: Mapping[str, dict[str, Any]],
+) -> None:
+    for tier, document in documents.items():
+        assert READERS["libyaml"](yaml_text.dump(document)) == document, tier
 
 
 def test_our_templates_fit_the_screen_of_a_review(

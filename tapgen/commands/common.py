@@ -152,8 +152,20 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not interactive():
         raise NeedsYes(question)
-    if not click.confirm(question, default=False, err=True):
+    with asking():
+        agreed = click.confirm(question, default=False, err=True)
+    if not agreed:
         raise Declined("nothing was done")
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Around a question: Ctrl-C leaves the cursor behind it, and what follows starts a line."""
+    try:
+        yield
+    except click.Abort:
+        say()
+        raise
 
 
 def interactive() -> bool:

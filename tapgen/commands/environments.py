@@ -303,7 +303,8 @@ def _consent(env: str, count: int, *, yes: bool, delete_data: bool, typed: str |
                 f"add --confirm {env}"
             )
         question = f"Type {env} to destroy it with all its data"
-        typed = click.prompt(question, default="", show_default=False, err=True)
+        with common.asking():
+            typed = click.prompt(question, default="", show_default=False, err=True)
     if typed != env:
         raise Declined(f"{typed!r} is not {env!r}: nothing was done")
 

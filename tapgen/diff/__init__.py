@@ -18,7 +18,8 @@ from tapgen.diff.changes import (
     exported,
     plain,
 )
-from tapgen.diff.compare import Side, compare, deployed_side
+from tapgen.diff.compare import compare, deployed_side, wanted_side
+from tapgen.diff.moves import Side
 from tapgen.diff.values import AfterApply, Mark
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "deployed_side",
     "exported",
     "plain",
+    "wanted_side",
 ]

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tapgen.diff.fates import Fate
 from tapgen.diff.values import AfterApply, Mark
 from tapgen.replaced import Answer
 
 Action = Literal["add", "modify", "remove"]
 Course = Literal["appears", "changes", "vanishes"]
-Fate = Literal["kept", "snapshot", "deleted"]
 # What goes between the two when one is looked for in a change: data, a mark, or AfterApply.
 Value = Any
 
@@ -126,7 +126,8 @@ class StackChanges:
     @property
     def is_empty(self) -> bool:
         """Whether nothing differs, as far as can be seen."""
-        return self == StackChanges(self.stack, self.before, self.after, unseen=self.unseen)
+        same = StackChanges(self.stack, self.before, self.before, unseen=self.unseen)
+        return self == same
 
     def resource(self, logical_id: str) -> ResourceChange | None:
         """The change of one resource; None when it stays as it is."""

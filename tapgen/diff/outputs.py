@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tapgen.diff import leaves, values
+from tapgen.diff import leaves, secrets, values
 from tapgen.diff.changes import Course, ExportChange, OutputChange
 from tapgen.diff.leaves import Moved
 from tapgen.diff.values import AfterApply, Mark, Scope
@@ -116,7 +116,7 @@ class _Judge:
         if self._is_hidden(output):
             return Mark.MASKED
         if output.live is not None:
-            return output.live
+            return secrets.masked((output.key,), output.live)
         return _text(values.readable(output.node))
 
     def _then(self, output: Output, sure: Answer) -> Any:
@@ -125,7 +125,7 @@ class _Judge:
         references = list(values.references(output.node))
         shown = values.readable(output.node)
         if not references and not values.is_expression(output.node):
-            return _text(shown)
+            return secrets.masked((output.key,), _text(shown))
         told = self._told.get(values.fingerprint(output.node))
         if told is not None and all(self._moved(each) == "no" for each in references):
             return told

@@ -106,16 +106,17 @@ def environ(
 
 
 @pytest.fixture(scope="session")
-def first_migration(environ: dict[str, str]) -> dict[str, Any]:
+def first_migration(environ: dict[str, str]) -> Iterator[dict[str, Any]]:
     """The report of the very first run, through the handler that the deployer invokes."""
-    from video_api import migrate
+    from video_api import handler, migrate
 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
             patch.setenv(name, value)
         report = migrate.handler({}, Context(remaining_ms=60_000))
     assert json.loads(json.dumps(report)) == report
-    return report
+    yield report
+    handler.reset()
 
 
 @pytest.fixture

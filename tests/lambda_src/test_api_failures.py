@@ -200,9 +200,9 @@ def test_without_the_database_the_answer_is_503_and_soon(
     to_postgres.mood = mood
 
     answers = [
-        api.get(remaining_ms=1500),
-        api.post(video(), remaining_ms=1500),
-        api.get(video_id="00000000-0000-4000-8000-000000000001", remaining_ms=1500),
+        api.get(remaining_ms=1300),
+        api.post(video(), remaining_ms=1300),
+        api.get(video_id="00000000-0000-4000-8000-000000000001", remaining_ms=1300),
     ]
 
     assert [(a.status, a.code) for a in answers] == [(503, "service_unavailable")] * 3

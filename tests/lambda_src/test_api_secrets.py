@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -283,3 +284,16 @@ def test_log_and_answers_hold_no_secret_and_no_payload(
         assert secret not in log
         assert not [answer for answer in answers if secret in answer.text]
     assert not re.search(r"SCRAM-SHA-256\$", log)
+
+
+def test_the_log_level_of_lambda_at_debug_shows_no_secret(
+    api: Api, caplog: pytest.LogCaptureFixture, redis_server: RedisServer
+) -> None:
+    # Lambda's runtime puts a handler on the root logger, at the function's log level.
+    with caplog.at_level(logging.DEBUG):
+        assert api.get().status == 200
+
+    shown = "\n".join(record.getMessage() for record in caplog.records)
+    assert shown
+    assert PASSWORD not in shown
+    assert redis_server.password not in shown

@@ -47,16 +47,14 @@ def tier(
     policies by logical id.
     """
     draft = Draft(name, f"The {name} of a test")
-    properties = {"TopicName": topic_name} if topic_name else {}
     made: list[Any] = [
-        draft.add(sns.Topic(f"Topic{number}", DisplayName=note, **(properties if not number else {})))
-        for number in range(topics)
+        draft.add(sns.Topic(f"Topic{number}", DisplayName=note)) for number in range(topics)
     ]
+    if topic_name:
+        made[0].TopicName = topic_name
     for need in needs:
         made.append(
-            draft.add(
-                ssm.Parameter(f"Uses{need.tier.title()}", Type="String", Value=need.exports)
-            )
+            draft.add(ssm.Parameter(f"Uses{need.tier.title()}", Type="String", Value=need.exports))
         )
     for resource in made:
         if leaving and resource.title in leaving:
@@ -136,6 +134,7 @@ class Scene:
 
     def destroy(self) -> Outcome:
         """Take all of the environment's stacks down."""
+        self.heard, self.summary = [], Summary(())
         standing = [
             destroying.look(self.cloud, stack) for stack in self.cloud.stacks(f"tap-{ENV}-")
         ]

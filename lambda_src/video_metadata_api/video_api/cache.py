@@ -26,6 +26,7 @@ from redis.retry import Retry
 
 from video_api.budget import Deadline, Line, Watchdog, dial
 from video_api.database import Report, Span
+from video_api.errors import Unavailable
 from video_api.secrets import Credentials, SecretStore
 from video_api.settings import CacheSettings
 from video_api.settings import Endpoint as Address
@@ -92,7 +93,9 @@ class _Endpoint:
 
     def client(self, candidates: Iterator[Credentials]) -> Redis:
         if self._client is None:
-            logged_in_as = next(candidates)
+            logged_in_as = next(candidates, None)
+            if logged_in_as is None:
+                raise Unavailable("no version of the secret is accepted")
             pool = ConnectionPool(
                 connection_class=_Connection,
                 endpoint=self,

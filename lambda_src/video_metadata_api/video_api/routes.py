@@ -70,6 +70,13 @@ class Routes:
     def answer(self, turn: Turn, context: Any) -> dict[str, Any]:
         """The answer to an event; every kind of failure has one."""
         self._turn = turn
+        try:
+            return self._answer(turn, context)
+        finally:
+            # Nothing of a request outlives it: neither its body nor the frames of its error.
+            self._turn = Turn({}, "", Deadline(0))
+
+    def _answer(self, turn: Turn, context: Any) -> dict[str, Any]:
         if not requests.is_proxy_event(turn.event):
             return _signed(_plain(self._error(NotFound())), turn.request_id)
         try:

@@ -7,6 +7,7 @@ is answered from open connections needs neither.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,10 @@ CACHE_SECONDS = 300.0
 FETCH_SECONDS = 5.0
 
 CURRENT = "AWSCURRENT"
+
+# At DEBUG botocore logs every answer, and here the answer is the secret. Lambda's own log handler
+# shows that as soon as the function's log level is DEBUG.
+logging.getLogger("botocore").setLevel(logging.INFO)
 
 Fetch = Callable[[str, str], str]
 

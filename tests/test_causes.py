@@ -1,0 +1,87 @@
+"""The one reason to read first, and what to do about it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tapgen import causes
+from tapgen.cloud import StackEvent
+
+STACK = "AWS::CloudFormation::Stack"
+
+
+def event(status: str, reason: str, logical_id: str = "Topic", kind: str = "") -> StackEvent:
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    return StackEvent(f"{logical_id}{status}", moment, logical_id, "id", kind, status, reason)
+
+
+def test_the_earliest_failure_that_is_no_echo_is_the_cause() -> None:
+    cause = event("CREATE_FAILED", "Quota exceeded", "Second")
+    history = [
+        event("CREATE_IN_PROGRESS", "Resource creation Initiated"),
+        event("CREATE_FAILED", "Resource creation cancelled", "First"),
+        cause,
+        event("CREATE_FAILED", "Another one", "Third"),
+        event("CREATE_FAILED", "The following resource(s) failed to create: [Second]. ", "stack"),
+    ]
+
+    assert causes.root_cause(history) is cause
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "",
+        "Resource creation cancelled",
+        "Resource update cancelled",
+        "Resource creation canceled",
+        "The following resource(s) failed to update: [Topic]. ",
+        "Rollback requested by user",
+    ],
+)
+def test_an_echo_is_no_cause(echo: str) -> None:
+    assert causes.root_cause([event("UPDATE_FAILED", echo)]) is None
+
+
+def test_without_a_failed_resource_the_stack_itself_says_why() -> None:
+    reason = "No export named tap-x found. Rollback requested by user."
+    history = [
+        event("CREATE_IN_PROGRESS", "User Initiated", kind=STACK),
+        event("CREATE_IN_PROGRESS", "Resource creation Initiated"),
+        event("ROLLBACK_IN_PROGRESS", reason, kind=STACK),
+        event("ROLLBACK_COMPLETE", "", kind=STACK),
+    ]
+
+    assert causes.stack_reason(history) == reason
+    assert causes.stack_reason(history[:2]) == ""
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("Export tap-x cannot be deleted as it is in use by tap-y", "other stacks import"),
+        ("Export tap-x cannot be updated as it is in use by tap-y", "other stacks import"),
+        ("No export named tap-x found. Rollback requested by user.", "deploy it first"),
+        ("video-cache-default-dev already exists", "use another suffix"),
+        ("User: arn is not authorized to perform: rds:CreateDBInstance", "lacks that permission"),
+        ("Cannot find version 16.6 for postgres", "db_engine_version"),
+        ("CloudWatch Logs role ARN must be set in account settings", "foundation tier"),
+        ("Unable to assume the service linked role.", "run the same command again"),
+        ("The maximum number of VPCs has been reached.", "Service Quotas"),
+    ],
+)
+def test_what_is_met_often_has_its_advice(reason: str, advice: str) -> None:
+    assert advice in causes.remedy(reason)
+
+
+def test_what_nobody_knows_has_none() -> None:
+    assert causes.remedy("Internal failure") == ""
+
+
+def test_an_export_in_use_is_read_out_of_its_reason() -> None:
+    reason = "Export tap-dev-VpcId cannot be deleted as it is in use by tap-dev-a and tap-dev-b."
+
+    assert causes.export_in_use(reason) == ("tap-dev-VpcId", "tap-dev-a and tap-dev-b")
+    assert causes.export_in_use("Quota exceeded") is None

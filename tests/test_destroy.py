@@ -1,0 +1,369 @@
+"""What taking an environment down does, keeps, and is stopped by."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_deploy import graphs, producers_of
+from twin import Killed, Refusal, faults
+from twin.account import Account
+from twin.client import Twin
+from twin.scene import ENV, Scene, graph_of, tier
+
+from tapgen import destroy
+from tapgen.aws import AwsAccount, Connection
+from tapgen.cloud import DeployedStack, Kept, Refused, Resource
+from tapgen.destroy import Blocked, Keeping, Standing
+from tapgen.errors import Exit
+from tapgen.events import StackDone, StackFailed, StackStarted, StackUnchanged, StackWaits
+
+CHAIN = {"network": [], "data": ["network"], "api": ["data"]}
+REFUSAL = "Export tap-dev-NetworkArn cannot be deleted as it is in use by tap-dev-foreign"
+
+
+def standing(scene: Scene) -> list[Standing]:
+    return [destroy.look(scene.cloud, stack) for stack in scene.cloud.stacks(f"tap-{ENV}-")]
+
+
+def foreign_importer(scene: Scene) -> None:
+    """Somebody else's stack that imports from the network."""
+    body = """
+    {"Resources": {"It": {"Type": "AWS::SSM::Parameter", "Properties":
+      {"Type": "String", "Value": {"Fn::ImportValue": "tap-dev-NetworkArn"}}}}}
+    """
+    client = scene.twin.client("cloudformation")
+    client.create_stack(StackName="tap-dev-foreign", TemplateBody=body)
+    scene.region.settle()
+
+
+def test_importers_go_before_their_producers_and_nothing_stays() -> None:
+    scene = Scene()
+    scene.deploy(graph_of(CHAIN))
+
+    outcome = scene.destroy()
+
+    assert outcome.kinds() == [
+        ("StackStarted", "api"),
+        ("StackDone", "api"),
+        ("StackStarted", "data"),
+        ("StackDone", "data"),
+        ("StackStarted", "network"),
+        ("StackDone", "network"),
+    ]
+    assert outcome.summary.status is Exit.DONE
+    assert scene.statuses() == {}
+    assert scene.region.standing == {}
+
+
+def test_an_environment_leaves_others_alone() -> None:
+    scene = Scene()
+    scene.deploy(graph_of(CHAIN))
+    body = '{"Resources": {"It": {"Type": "AWS::SNS::Topic"}}}'
+    client = scene.twin.client("cloudformation")
+    client.create_stack(StackName="tap-development-network", TemplateBody=body)
+    client.create_stack(StackName="billing", TemplateBody=body)
+
+    scene.destroy()
+
+    live = {s.name for s in scene.region.stacks.values() if s.status != "DELETE_COMPLETE"}
+    assert live == {"tap-development-network", "billing"}
+
+
+def test_an_importer_of_somebody_else_is_found_before_anything_is_deleted() -> None:
+    scene = Scene()
+    scene.deploy(graph_of(CHAIN))
+    foreign_importer(scene)
+    ours = [item for item in standing(scene) if item.stack.name != "tap-dev-foreign"]
+
+    found = destroy.blockers(scene.cloud, ours)
+
+    assert found == ["tap-dev-NetworkArn is imported by tap-dev-foreign"]
+    assert str(Blocked(found)).startswith("nothing was destroyed: tap-dev-NetworkArn is imported")
+
+
+def test_protection_is_found_before_anything_is_deleted() -> None:
+    scene = Scene()
+    scene.deploy([tier("network")])
+    stack_id = next(iter(scene.region.stacks))
+    scene.region.stacks[stack_id].protected = True
+    database = Standing(
+        DeployedStack("id", "tap-dev-data", "CREATE_COMPLETE", parameters={"Guarded": "true"}),
+        {
+            "Parameters": {"Guarded": {"Type": "String"}},
+            "Conditions": {"IsGuarded": {"Fn::Equals": [{"Ref": "Guarded"}, "true"]}},
+            "Resources": {
+                "Database": {
+                    "Type": "AWS::RDS::DBInstance",
+                    "Properties": {"DeletionProtection": {"Fn::If": ["IsGuarded", True, False]}},
+                },
+                "Replica": {
+                    "Type": "AWS::RDS::DBInstance",
+                    "Properties": {"DeletionProtection": False},
+                },
+            },
+        },
+        (),
+    )
+
+    found = destroy.blockers(scene.cloud, [*standing(scene), database])
+
+    assert found == [
+        "tap-dev-network has termination protection",
+        "Database of tap-dev-data has deletion protection (turn its setting off and deploy first)",
+    ]
+
+
+def test_a_refusal_that_only_the_reason_tells_is_a_failure_with_its_importers() -> None:
+    scene = Scene()
+    scene.deploy([tier("network")])
+    ours = standing(scene)
+    foreign_importer(scene)
+
+    outcome = scene.follow(destroy.destroy(scene.run(), ours), ["tap-dev-network"])
+    again = scene.follow(destroy.destroy(scene.run(), ours), ["tap-dev-network"])
+
+    for run in (outcome, again):
+        (failed,) = (event for event in run.events if isinstance(event, StackFailed))
+        assert (failed.status, failed.reason) == ("CREATE_COMPLETE", REFUSAL)
+        assert "deploy them without it first" in failed.remedy
+    assert scene.region.status("tap-dev-network") == "CREATE_COMPLETE"
+
+
+def test_a_failed_deletion_keeps_its_producers_and_a_new_run_goes_on() -> None:
+    scene = Scene()
+    scene.deploy(graph_of({**CHAIN, "alone": []}))
+    scene.region.faults.resource("tap-dev-data", "Topic0", "DELETE", "Still in use", times=1)
+
+    first = scene.destroy()
+    second = scene.destroy()
+
+    assert first.ends == {
+        "network": "skipped",
+        "data": "failed",
+        "api": "deleted",
+        "alone": "deleted",
+    }
+    assert [e.reason for e in first.events if isinstance(e, StackFailed)] == ["Still in use"]
+    assert second.ends == {"network": "deleted", "data": "deleted"}
+    assert scene.statuses() == {}
+
+
+def test_an_operation_under_way_ends_before_the_deletion_begins() -> None:
+    scene = Scene()
+    scene.deploy([tier("network")])
+    ours = standing(scene)
+    client = scene.twin.client("cloudformation")
+    client.update_stack(
+        StackName="tap-dev-network",
+        UsePreviousTemplate=True,
+        Parameters=[{"ParameterKey": "EnvironmentSuffix", "UsePreviousValue": True}],
+        Tags=[{"Key": "Team", "Value": "new"}],
+    )
+    stack = scene.cloud.stack("tap-dev-network")
+    assert stack is not None
+
+    busy = [Standing(stack, ours[0].document, ours[0].resources)]
+    outcome = scene.follow(destroy.destroy(scene.run(), busy), ["tap-dev-network"])
+
+    assert isinstance(outcome.events[0], StackWaits)
+    assert outcome.ends == {"network": "deleted"}
+
+
+def test_a_deletion_under_way_is_watched_to_its_end() -> None:
+    scene = Scene()
+    scene.deploy([tier("network")])
+    ours = standing(scene)
+    scene.twin.client("cloudformation").delete_stack(StackName="tap-dev-network")
+    stack = scene.cloud.stack("tap-dev-network")
+    assert stack is not None
+    before = len(scene.region.mutations)
+
+    busy = [Standing(stack, ours[0].document, ours[0].resources)]
+    outcome = scene.follow(destroy.destroy(scene.run(), busy), ["tap-dev-network"])
+
+    assert outcome.events[-1] == StackUnchanged("tap-dev-network", {})
+    assert scene.region.mutations[before:] == []
+
+
+def test_a_stack_that_was_never_made_is_removed_too() -> None:
+    scene = Scene()
+    scene.twin.client("cloudformation").create_change_set(
+        StackName="tap-dev-network",
+        ChangeSetName="one",
+        ChangeSetType="CREATE",
+        TemplateBody='{"Resources": {"It": {"Type": "AWS::SNS::Topic"}}}',
+    )
+
+    outcome = scene.destroy()
+
+    assert outcome.ends == {"network": "deleted"}
+    assert scene.statuses() == {}
+
+
+@pytest.mark.parametrize(
+    "status", ["ROLLBACK_COMPLETE", "CREATE_FAILED", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"]
+)
+def test_every_state_at_rest_can_be_deleted(status: str) -> None:
+    scene = Scene()
+    scene.deploy([tier("network")])
+    next(iter(scene.region.stacks.values())).status = status
+
+    outcome = scene.destroy()
+
+    assert outcome.ends == {"network": "deleted"}
+
+
+def test_trouble_on_the_line_does_not_end_a_deletion() -> None:
+    scene = Scene()
+    scene.deploy([tier("network")])
+    ours = standing(scene)
+    scene.region.faults.call("delete_stack", faults.THROTTLED)
+    scene.region.faults.call("delete_stack", faults.lost(), after=True)
+    scene.region.faults.call("describe_stack_events", faults.THROTTLED)
+
+    outcome = scene.follow(destroy.destroy(scene.run(), ours), ["tap-dev-network"])
+
+    assert outcome.ends == {"network": "deleted"}
+
+
+def test_a_missing_permission_is_told_and_the_stack_stands() -> None:
+    scene = Scene()
+    scene.deploy([tier("network")])
+    ours = standing(scene)
+    scene.region.faults.call("delete_stack", faults.DENIED)
+
+    outcome = scene.follow(destroy.destroy(scene.run(), ours), ["tap-dev-network"])
+
+    (failed,) = (event for event in outcome.events if isinstance(event, StackFailed))
+    assert "AWS refused cloudformation:DeleteStack" in failed.reason
+    assert "runs on" not in failed.reason
+    assert scene.statuses() == {"network": "CREATE_COMPLETE"}
+
+
+# What is kept
+
+
+def test_what_the_policies_keep_is_said_beforehand() -> None:
+    scene = Scene()
+    leaving = {"Topic0": "Retain", "Topic1": "Snapshot", "Topic2": "RetainExceptOnCreate"}
+    scene.deploy([tier("network", topics=4, leaving=leaving)])
+
+    found = [(k.resource.logical_id, k.how) for k in destroy.keeping(standing(scene)[0])]
+    scene.destroy()
+
+    assert found == [("Topic0", "kept"), ("Topic1", "snapshot"), ("Topic2", "kept")]
+    assert [held.logical_id for held in scene.region.standing.values()] == ["Topic0", "Topic2"]
+    assert len(scene.region.snapshots) == 1
+
+
+def test_what_is_gone_already_is_not_kept() -> None:
+    document = {"Resources": {"It": {"Type": "AWS::SNS::Topic", "DeletionPolicy": "Snapshot"}}}
+    stack = DeployedStack("id", "tap-dev-x", "ROLLBACK_COMPLETE")
+    gone = Resource("It", "arn", "AWS::SNS::Topic", "DELETE_COMPLETE")
+    never = Resource("It", "", "AWS::SNS::Topic", "CREATE_FAILED")
+
+    assert destroy.keeping(Standing(stack, document, (gone, never))) == ()
+
+
+def test_leftovers_are_this_deletions_own_and_the_key_goes_last() -> None:
+    database = Resource("Database", "video-db", "AWS::RDS::DBInstance", "CREATE_COMPLETE")
+    files = Resource("Files", "fs-1", "AWS::EFS::FileSystem", "CREATE_COMPLETE")
+    key = Resource("Key", "key-1", "AWS::KMS::Key", "CREATE_COMPLETE")
+    twin = Twin(account=Account(snapshots={"video-db": ["somebodys", "final"]}))
+
+    found = destroy.leftovers(
+        AwsAccount(Connection(twin.client)),
+        [
+            Keeping("tap-dev-storage", key, "kept"),
+            Keeping("tap-dev-storage", files, "kept"),
+            Keeping("tap-dev-storage", database, "snapshot"),
+        ],
+        {"video-db": frozenset({"somebodys"})},
+    )
+
+    assert found == [
+        Kept("AWS::EFS::FileSystem", "fs-1"),
+        Kept("RDS snapshot", "final"),
+        Kept("AWS::KMS::Key", "key-1"),
+    ]
+
+
+# Properties
+
+
+@settings(max_examples=30)
+@given(
+    edges=graphs(),
+    broken=st.sets(st.sampled_from("abcdef"), max_size=2),
+    call=st.integers(0, 120),
+    killed=st.booleans(),
+    moment=st.sampled_from(["before", "after"]),
+)
+def test_deleting_is_always_legal_and_a_new_run_finishes_it(
+    edges: dict[str, list[str]], broken: set[str], call: int, killed: bool, moment: str
+) -> None:
+    scene = Scene()
+    scene.deploy(graph_of(edges))
+    for name in broken:
+        scene.region.faults.resource(f"tap-{ENV}-{name}", "Topic0", "DELETE", "In use", times=1)
+    seen = 0
+
+    def strike(operation: str, when: str) -> None:
+        nonlocal seen
+        seen += when == moment
+        if seen > call and when == moment and (killed or seen == call + 1):
+            raise Killed if killed else KeyboardInterrupt
+
+    scene.region.faults.interrupt = strike
+    try:
+        outcome = scene.destroy()
+    except (Killed, KeyboardInterrupt):
+        outcome = None
+    scene.region.faults.interrupt = lambda operation, moment: None
+
+    gone: set[str] = set()
+    for event in scene.heard:
+        name = event.stack.split("-", 2)[2]
+        if isinstance(event, StackStarted):
+            importers = {other for other in edges if name in producers_of(edges, other)}
+            assert importers <= gone
+        if isinstance(event, StackDone):
+            gone.add(name)
+    if outcome is not None:
+        for name, end in outcome.ends.items():
+            assert (end == "deleted") == (scene.region.status(f"tap-{ENV}-{name}") == "")
+    # Never refused for an export in use: that is what the order is for.
+    told = [event.reason for stack in scene.region.stacks.values() for event in stack.events]
+    assert not any("in use by" in reason for reason in told)
+    scene.region.settle()
+    scene.region.faults.mend()
+    last = scene.destroy()
+    assert last.summary.status is Exit.DONE
+    assert scene.region.standing == {}
+
+
+def test_a_standing_that_changed_hands_is_not_deleted_by_name() -> None:
+    scene = Scene()
+    scene.deploy([tier("network")])
+    ours = standing(scene)
+    client = scene.twin.client("cloudformation")
+    client.delete_stack(StackName="tap-dev-network")
+    scene.region.settle()
+    scene.deploy([tier("network")])
+
+    outcome = scene.follow(destroy.destroy(scene.run(), ours), ["tap-dev-network"])
+
+    # Ours is gone; the one that has its name now was not asked for.
+    assert outcome.ends == {"network": "deleted"}
+    assert scene.statuses() == {"network": "CREATE_COMPLETE"}
+
+
+def test_reading_a_stack_that_goes_away_meanwhile_is_an_error() -> None:
+    scene = Scene()
+    scene.deploy([tier("network")])
+    (stack,) = scene.cloud.stacks("tap-dev-")
+    scene.region.faults.call("get_template", Refusal("Stack [x] does not exist"))
+
+    with pytest.raises(Refused, match="AWS refused cloudformation:GetTemplate"):
+        destroy.look(scene.cloud, stack)
