@@ -152,6 +152,15 @@ def tapgen(offline: CommandLine, aws_account: Embedded, packages: Path) -> Comma
     return in_account(offline, aws_account, packages)
 
 
+def without_aws(folder: Path) -> CommandLine:
+    """The command line of a user who has no AWS, and no settings of any kind."""
+    pass_coverage_on()
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    bare = {"HOME": str(folder.parent), "AWS_EC2_METADATA_DISABLED": "true"}
+    # The help is as wide as the developer's window otherwise.
+    return CommandLine(folder, {**kept, **bare, "COLUMNS": "80"})
+
+
 def in_account(line: CommandLine, aws: Embedded, packages: Path) -> CommandLine:
     """The command line of a user of that account, who has built the packages already."""
     (line.folder / ".tapgen").mkdir(exist_ok=True)

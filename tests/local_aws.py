@@ -53,8 +53,13 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
 @pytest.fixture
 def aws_account(embedded: Embedded) -> Embedded:
     """An account that nobody has used."""
+    return fresh_account(embedded)
+
+
+def fresh_account(aws: Embedded) -> Embedded:
+    """Another account on the same server."""
     account = str(next(_accounts))
-    return dataclasses.replace(embedded, account=account, access_key=account)
+    return dataclasses.replace(aws, account=account, access_key=account)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def here(offline: CommandLine, packages: Path) -> CommandLine:
 
 @contextmanager
 def serving(line: CommandLine, *arguments: str) -> Iterator[tuple[list[str], list[Told]]]:
-    """``tapgen local serve --aws-only`` for the block: the values it told; how it ended comes afterwards."""
+    """``tapgen local serve`` for the block: the values it told; how it ended comes afterwards."""
     process = line.start("local", "serve", "--aws-only", *arguments)
     assert process.stdout is not None
     ends: list[Told] = []

@@ -39,18 +39,27 @@ ARN = {"Fn::GetAtt": "Table.Arn"}
         ({"Fn::Sub": "a-${Env}"}, "a-dev"),
         ({"Fn::Sub": "${Env}/${Table.Arn}/*"}, {"Fn::Join": ["", ["dev/", ARN, "/*"]]}),
         ({"Fn::Join": ["/", [{"Ref": "Env"}, ARN, "*"]]}, {"Fn::Join": ["", ["dev/", ARN, "/*"]]}),
-        ({"Fn::Join": ["-", ["a", {"Fn::Sub": "${T}-b"}]]}, {"Fn::Join": ["", ["a-", {"Ref": "T"}, "-b"]]}),
+        (
+            {"Fn::Join": ["-", ["a", {"Fn::Sub": "${T}-b"}]]},
+            {"Fn::Join": ["", ["a-", {"Ref": "T"}, "-b"]]},
+        ),
         ({"Fn::Sub": ["${x}-${Env}", {"x": ARN}]}, {"Fn::Join": ["", [ARN, "-dev"]]}),
         ({"Fn::Sub": ["${x}-${Env}", {"x": 5}]}, "5-dev"),
         ({"Fn::Sub": "${!Literal} ${T}"}, {"Fn::Join": ["", ["${Literal} ", {"Ref": "T"}]]}),
         ({"Fn::Sub": "${T} ${} ${open"}, {"Fn::Join": ["", [{"Ref": "T"}, " ${} ${open"]]}),
         ({"Fn::ImportValue": {"Fn::Sub": "tap-${Env}-VpcId"}}, "vpc-1"),
-        ({"Fn::ImportValue": {"Fn::Sub": "tap-${Env}-Other"}}, {"Fn::ImportValue": "tap-dev-Other"}),
+        (
+            {"Fn::ImportValue": {"Fn::Sub": "tap-${Env}-Other"}},
+            {"Fn::ImportValue": "tap-dev-Other"},
+        ),
         ({"Fn::If": ["IsDev", "yes", "no"]}, "yes"),
         ({"Fn::If": ["HasPassword", "yes", "no"]}, "yes"),
         ({"Fn::If": ["IsImage", {"Ref": "Env"}, "no"]}, {"Fn::If": ["IsImage", "dev", "no"]}),
         ({"Fn::Select": [1, ["a", {"Ref": "T"}]]}, {"Ref": "T"}),
-        ({"Fn::Select": [0, {"Fn::GetAZs": {"Ref": "AWS::Region"}}]}, {"Fn::Select": [0, {"Fn::GetAZs": "ap-northeast-1"}]}),
+        (
+            {"Fn::Select": [0, {"Fn::GetAZs": {"Ref": "AWS::Region"}}]},
+            {"Fn::Select": [0, {"Fn::GetAZs": "ap-northeast-1"}]},
+        ),
         ({"a": {"Ref": "AWS::NoValue"}, "b": [{"Ref": "AWS::NoValue"}, 1]}, {"b": [1]}),
         ({"a": {"Fn::If": ["IsDev", {"Ref": "AWS::NoValue"}, 1]}}, {}),
         # A hidden parameter and one that AWS looks up stay names.
@@ -64,7 +73,7 @@ ARN = {"Fn::GetAtt": "Table.Arn"}
         ({"Fn::Select": "x"}, {"Fn::Select": "x"}),
         ({"Fn::GetAtt": ["A", {"Ref": "T"}]}, {"Fn::GetAtt": ["A", {"Ref": "T"}]}),
     ],
-)  # fmt: skip
+)
 def test_what_is_known_is_put_in_and_the_rest_has_one_spelling(node: Any, expected: Any) -> None:
     assert values.normal(node, SCOPE) == expected
 
@@ -219,7 +228,11 @@ def test_what_is_spelled_alike_differs_where_a_reference_moves() -> None:
         (("AuthToken",), "swordfish", "****"),
         (("Passwords", "[0]"), "swordfish", "****"),
         (("Environment", "[DB_PASSWORD]", "Value"), "swordfish", "****"),
-        (("Environment",), [{"Name": "API_KEY", "Value": "k"}], [{"Name": "API_KEY", "Value": "****"}]),
+        (
+            ("Environment",),
+            [{"Name": "API_KEY", "Value": "k"}],
+            [{"Name": "API_KEY", "Value": "****"}],
+        ),
         (("SecretString",), {"password": "x", "user": "u"}, {"password": "****", "user": "u"}),
         (("MasterUserPassword",), "{{resolve:secretsmanager:a}}", "{{resolve:secretsmanager:a}}"),
         (("MasterUserPassword",), "${DbPassword}", "${DbPassword}"),
@@ -228,7 +241,7 @@ def test_what_is_spelled_alike_differs_where_a_reference_moves() -> None:
         (("DbSecretArn",), "arn:aws:secretsmanager:x", "arn:aws:secretsmanager:x"),
         (("PasswordLength",), "64", "64"),
     ],
-)  # fmt: skip
+)
 def test_a_secret_is_known_by_the_name_of_its_place(
     path: tuple[str, ...], value: Any, shown: Any
 ) -> None:

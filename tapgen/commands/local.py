@@ -19,7 +19,7 @@ _NEW_VIDEO = '{"title": "Opening night", "source_uri": "s3://videos/opening.mp4"
 
 @click.group()
 def local() -> None:
-    """The system on this machine: the embedded AWS, and the API with its databases."""
+    """The embedded AWS on this machine, and the API that runs on it."""
 
 
 @local.command()

@@ -59,6 +59,7 @@ class Operations:
         self._before: Before | None = None
         # Physical resources that the clean-up deletes, as the stack held them.
         self._leavings: list[Held] = []
+        self._last: tuple[Version, dict[str, frozenset[str]]] | None = None
 
     def create(self, version: Version) -> Steps:
         """Create everything; roll back, stop or delete where something fails."""
@@ -68,8 +69,7 @@ class Operations:
         yield 1.0
         trouble = self._missing(version)
         if not trouble:
-            needs = templates.dependencies(version.document, version.parameters)
-            failed = yield from self._together(needs, self._bring, self._cancelled)
+            failed = yield from self._together(self._needs(version), self._bring, self._cancelled)
             trouble = _failed("create", self._failed_ids("CREATE_FAILED")) if failed else ""
         if not trouble:
             trouble = self._exported(version)
@@ -103,9 +103,8 @@ class Operations:
         yield 1.0
         trouble = self._missing(version)
         if not trouble:
-            needs = templates.dependencies(version.document, version.parameters)
             failed = yield from self._together(
-                needs, lambda name: self._bring(name, version), self._cancelled
+                self._needs(version), lambda name: self._bring(name, version), self._cancelled
             )
             if failed:
                 created, updated = (
@@ -381,6 +380,13 @@ class Operations:
             self.stack.outputs = outputs
         return reason
 
+    def _needs(self, version: Version) -> dict[str, frozenset[str]]:
+        """For each resource those it waits for; worked out once, it is asked for each resource."""
+        if self._last is None or self._last[0] is not version:
+            found = templates.dependencies(version.document, version.parameters)
+            self._last = (version, found)
+        return self._last[1]
+
     def _imports(self, version: Version) -> frozenset[str]:
         return templates.imports(version.document, version.parameters)
 
@@ -427,8 +433,7 @@ class Operations:
         resource = version.document["Resources"][held.logical_id]
         held.deletion_policy = resource.get("DeletionPolicy", "Delete")
         held.replace_policy = resource.get("UpdateReplacePolicy", "Delete")
-        needs = templates.dependencies(version.document, version.parameters)
-        held.needs = needs[held.logical_id]
+        held.needs = self._needs(version)[held.logical_id]
 
     def _stand(self, held: Held, kind: str, wanted: Mapping[str, Any]) -> None:
         held.type, held.properties = kind, wanted

@@ -1,0 +1,369 @@
+"""Runs that meet trouble: failures, interrupts, rivals, throttling. What is left, and what a second
+run makes of it.
+
+The commands are processes of their own; the trouble is injected at the server, or made beforehand
+through the services themselves.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from typing import Any
+
+import pytest
+from command_line import PATIENCE, CommandLine, ended
+from local_aws import client, faults_call, set_faults, settled, status
+
+from tapgen.local.lease import Embedded
+
+DEPLOY = ("deploy", "--env", "dev", "--yes")
+NETWORK = ("deploy", "network", "--env", "dev", "--yes")
+ALL = (
+    "tap-dev-api",
+    "tap-dev-cache",
+    "tap-dev-compute",
+    "tap-dev-network",
+    "tap-dev-notification",
+    "tap-dev-storage",
+    "tap-dev-workflow",
+    "tap-foundation",
+)
+
+
+def states(aws: Embedded) -> dict[str, str]:
+    found = client(aws, "cloudformation").describe_stacks()["Stacks"]
+    return {stack["StackName"]: stack["StackStatus"] for stack in found}
+
+
+def unexecuted(aws: Embedded) -> list[str]:
+    """The stacks with a change set that nobody carried out."""
+    cloudformation = client(aws, "cloudformation")
+    return [
+        name
+        for name in states(aws)
+        for one in cloudformation.list_change_sets(StackName=name)["Summaries"]
+        if one["ExecutionStatus"] != "EXECUTE_COMPLETE"
+    ]
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> str:
+    """Read stderr until a line holds ``text``; what was read till then."""
+    assert process.stderr is not None
+    read = ""
+    for line in process.stderr:
+        read += line
+        if text in line:
+            return read
+    pytest.fail(f"{text!r} never came:\n{read}")
+
+
+def wait_until(aws: Embedded, stack: str, wanted: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while status(aws, stack) != wanted:
+        assert time.monotonic() < deadline, f"{stack} is {status(aws, stack)}"
+        time.sleep(0.02)
+
+
+# Failures
+
+
+def test_a_failure_stops_its_dependents_only_and_a_second_run_converges(
+    tapgen: CommandLine, aws_account: Embedded
+) -> None:
+    iam = client(aws_account, "iam")
+    theirs = "video-processing-task-exec-dev"
+    iam.create_role(RoleName=theirs, AssumeRolePolicyDocument="{}", Description="theirs")
+
+    failed = tapgen(*DEPLOY)
+    after = states(aws_account)
+    iam.delete_role(RoleName=theirs)
+    again = tapgen(*DEPLOY)
+    converged = tapgen(*DEPLOY, "--recreate-failed")
+    still = tapgen("deploy", "--env", "dev")
+
+    assert failed.status == 1
+    rows = {line.split()[0]: line.split()[1:] for line in failed.out.splitlines()[:8]}
+    assert rows["tap-dev-compute"] == ["failed"]
+    assert rows["tap-dev-workflow"] == ["skipped", "tap-dev-compute", "failed"]
+    assert {name: row[0] for name, row in rows.items() if row[0] == "created"}.keys() == {
+        name for name in ALL if name not in ("tap-dev-compute", "tap-dev-workflow")
+    }
+    assert "\ntap-dev-compute: " in failed.err
+    assert "already exists [ROLLBACK_COMPLETE]\n" in failed.err
+    assert "  what to do: something of that name stands there, " in failed.err
+    assert "tap-dev-workflow" not in after
+    assert after["tap-dev-compute"] == "ROLLBACK_COMPLETE"
+    assert again.status == 1
+    assert "what to do: look at what failed, then run again with --recreate-failed" in again.err
+    assert converged.status == 0, converged.err
+    assert set(states(aws_account).values()) == {"CREATE_COMPLETE"}
+    assert still.out == "dev: nothing to do, 8 stacks unchanged\n"
+    assert unexecuted(aws_account) == []
+
+
+def test_a_failed_update_is_rolled_back_and_the_next_run_finishes_it(
+    tapgen: CommandLine, aws_account: Embedded
+) -> None:
+    tapgen("deploy", "notification", "--env", "dev", "--yes")
+    (tapgen.folder / "tapgen.toml").write_text('[env.dev]\ntags = { Team = "video" }\n')
+    set_faults(
+        aws_account,
+        resources=[{"op": "update", "logical_id": "TopicKey", "message": "key is being used"}],
+    )
+
+    failed = tapgen("deploy", "notification", "--env", "dev", "--yes")
+    rolled_back = status(aws_account, "tap-dev-notification")
+    again = tapgen("deploy", "notification", "--env", "dev", "--yes")
+
+    assert failed.status == 1
+    assert "TopicKey (AWS::KMS::Key): key is being used [UPDATE_ROLLBACK_COMPLETE]" in failed.err
+    assert rolled_back == "UPDATE_ROLLBACK_COMPLETE"
+    assert again.status == 0, again.err
+    assert status(aws_account, "tap-dev-notification") == "UPDATE_COMPLETE"
+
+
+def test_throttling_and_outages_are_ridden_out(tapgen: CommandLine, aws_account: Embedded) -> None:
+    throttled = {"status": 400, "code": "Throttling", "message": "Rate exceeded"}
+    unavailable = {"status": 503, "code": "ServiceUnavailable", "message": "try later"}
+    set_faults(
+        aws_account,
+        requests=[
+            {"service": "cloudformation", "action": "DescribeStacks", "times": 2, **throttled},
+            {"service": "cloudformation", "action": "DescribeStacks", "times": 1, **unavailable},
+            {"service": "cloudformation", "action": "CreateChangeSet", "times": 1, **throttled},
+            {"service": "cloudformation", "action": "DescribeChangeSet", "times": 1, **unavailable},
+            {"service": "cloudformation", "action": "ExecuteChangeSet", "times": 1, **throttled},
+            {"service": "cloudformation", "action": "DescribeStackEvents", "times": 1, **throttled},
+            {"service": "sts", "action": "GetCallerIdentity", "times": 1, **unavailable},
+        ],
+    )
+
+    told = tapgen("deploy", "notification", "--env", "dev", "--yes")
+
+    assert told.status == 0, told.err
+    assert status(aws_account, "tap-dev-notification") == "CREATE_COMPLETE"
+    assert faults_call(aws_account, "GET")["left"] == 0
+
+
+def test_credentials_that_expire_half_way_leave_the_operation_to_the_next_run(
+    tapgen: CommandLine, aws_account: Embedded
+) -> None:
+    set_faults(aws_account, resources=[{"op": "create", "logical_id": "ErrorTopic", "delay": 0.5}])
+    process = tapgen.start("deploy", "notification", "--env", "dev", "--yes")
+    wait_for(process, "creating, 6 changes")
+    expired = {"status": 403, "code": "ExpiredToken", "message": "the token is expired"}
+    rule = {"service": "cloudformation", "action": "DescribeStacks", "times": 99, **expired}
+    set_faults(aws_account, requests=[rule])
+
+    told = ended(process)
+    faults_call(aws_account, "DELETE")
+    again = tapgen("deploy", "notification", "--env", "dev", "--yes")
+
+    assert told.status == 1
+    assert "the AWS credentials have expired (the token is expired); sign in" in told.err
+    assert again.status == 0, again.err
+    assert status(aws_account, "tap-dev-notification") == "CREATE_COMPLETE"
+
+
+# Interrupts
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_deploy_leaves_nothing_half_prepared_and_is_picked_up(
+    tapgen: CommandLine, aws_account: Embedded, number: signal.Signals
+) -> None:
+    set_faults(
+        aws_account,
+        resources=[{"op": "create", "type": "AWS::RDS::DBInstance", "delay": 1.5}],
+    )
+    process = tapgen.start(*DEPLOY)
+    wait_for(process, "tap-dev-storage       creating, ")
+
+    process.send_signal(number)
+    told = ended(process)
+    waiting = status(aws_account, "tap-dev-storage")
+    left = unexecuted(aws_account), "REVIEW_IN_PROGRESS" in states(aws_account).values()
+    again = tapgen(*DEPLOY)
+
+    assert told.status == 130
+    assert told.err.endswith("\ntapgen: interrupted\n")
+    rows = [line.split(maxsplit=2) for line in told.out.splitlines()]
+    assert [row[2] for row in rows if row[0] == "tap-dev-storage"] == [
+        "the operation runs on in AWS; the same command picks it up"
+    ]
+    assert ["tap-dev-workflow", "not", "started"] in rows
+    assert waiting == "CREATE_IN_PROGRESS"
+    assert left == ([], False)
+    assert again.status == 0, again.err
+    assert (
+        "tap-dev-storage       waits for the operation under way (CREATE_IN_PROGRESS)" in again.err
+    )
+    assert set(states(aws_account)) == set(ALL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_change_set_not_yet_carried_out_is_withdrawn(
+    tapgen: CommandLine, aws_account: Embedded, number: signal.Signals
+) -> None:
+    late = {"service": "cloudformation", "status": 0, "delay": 1.0}
+    set_faults(aws_account, requests=[{"action": "DescribeChangeSet", **late}])
+    process = tapgen.start(*NETWORK)
+    wait_until(aws_account, "tap-dev-network", "REVIEW_IN_PROGRESS")
+
+    process.send_signal(number)
+    told = ended(process)
+
+    assert (told.status, told.out) == (130, "tap-dev-network  not started\n")
+    assert states(aws_account) == {}
+
+
+def test_a_change_set_of_a_colleague_is_not_withdrawn(
+    tapgen: CommandLine, aws_account: Embedded
+) -> None:
+    cloudformation = client(aws_account, "cloudformation")
+    theirs: dict[str, Any] = {
+        "StackName": "tap-dev-network",
+        "ChangeSetName": "review",
+        "ChangeSetType": "CREATE",
+        "TemplateBody": '{"Resources": {"It": {"Type": "AWS::SNS::Topic"}}}',
+    }
+    cloudformation.create_change_set(**theirs)
+    late = {"service": "cloudformation", "status": 0, "delay": 1.0}
+    set_faults(aws_account, requests=[{"action": "DescribeChangeSet", **late}])
+    process = tapgen.start(*NETWORK)
+    deadline = time.monotonic() + PATIENCE
+    while len(unexecuted(aws_account)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+    process.send_signal(signal.SIGTERM)
+    told = ended(process)
+
+    assert told.status == 130
+    (left,) = cloudformation.list_change_sets(StackName="tap-dev-network")["Summaries"]
+    assert left["ChangeSetName"] == "review"
+    assert status(aws_account, "tap-dev-network") == "REVIEW_IN_PROGRESS"
+
+
+def test_a_killed_run_is_picked_up_by_the_next(tapgen: CommandLine, aws_account: Embedded) -> None:
+    late = {"service": "cloudformation", "status": 0, "delay": 1.0}
+    set_faults(aws_account, requests=[{"action": "DescribeChangeSet", **late}])
+    process = tapgen.start(*NETWORK)
+    wait_until(aws_account, "tap-dev-network", "REVIEW_IN_PROGRESS")
+
+    process.kill()
+    killed = ended(process)
+    told = tapgen(*NETWORK)
+
+    assert killed.status == -signal.SIGKILL
+    assert told.status == 0, told.err
+    assert "tap-dev-network  create  only a change set waits there\n" in told.err
+    assert status(aws_account, "tap-dev-network") == "CREATE_COMPLETE"
+
+
+def test_an_interrupted_destroy_is_finished_by_the_next(
+    tapgen: CommandLine, aws_account: Embedded
+) -> None:
+    tapgen("deploy", "notification", "--env", "dev", "--yes")
+    set_faults(aws_account, resources=[{"op": "delete", "logical_id": "ErrorTopic", "delay": 1.0}])
+    process = tapgen.start("destroy", "--env", "dev", "--yes")
+    wait_for(process, "tap-dev-notification  deleting")
+    wait_until(aws_account, "tap-dev-notification", "DELETE_IN_PROGRESS")
+
+    process.send_signal(signal.SIGINT)
+    told = ended(process)
+    again = tapgen("destroy", "--env", "dev", "--yes")
+
+    assert told.status == 130
+    assert again.status == 0, again.err
+    assert status(aws_account, "tap-dev-notification") == ""
+
+
+# Rivals
+
+
+def test_four_deploys_at_once_two_of_the_same_environment(
+    tapgen: CommandLine, aws_account: Embedded
+) -> None:
+    processes = [
+        tapgen.start("deploy", "--env", env, "--yes") for env in ("dev", "dev", "two", "three")
+    ]
+
+    told = [ended(process) for process in processes]
+    calm = [tapgen("deploy", "--env", env).out for env in ("dev", "two", "three")]
+
+    assert [one.status for one in told] == [0, 0, 0, 0], [one.err for one in told]
+    assert calm == [
+        f"{env}: nothing to do, 8 stacks unchanged\n" for env in ("dev", "two", "three")
+    ]
+    assert len(states(aws_account)) == 3 * 7 + 1
+    assert set(states(aws_account).values()) <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+    assert unexecuted(aws_account) == []
+
+
+# Data
+
+
+def kept(aws: Embedded) -> dict[str, Any]:
+    """What an environment may leave behind, through the services' own eyes."""
+    rds = client(aws, "rds").describe_db_snapshots()["DBSnapshots"]
+    cache = client(aws, "elasticache").describe_snapshots()["Snapshots"]
+    systems = client(aws, "efs").describe_file_systems()["FileSystems"]
+    kms = client(aws, "kms")
+    keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
+    ours = [key for key in keys if key["KeyManager"] == "CUSTOMER"]
+    return {
+        "rds": sorted(one["DBSnapshotIdentifier"] for one in rds),
+        "cache": sorted(one["SnapshotName"] for one in cache),
+        "files": len(systems),
+        "keys": sorted(key["KeyState"] for key in ours if "data" in key["Description"].lower()),
+    }
+
+
+def test_destroy_keeps_the_data(tapgen: CommandLine, aws_account: Embedded) -> None:
+    assert tapgen(*DEPLOY).status == 0
+
+    told = tapgen("destroy", "--env", "dev", "--yes")
+
+    assert told.status == 0, told.err
+    found = kept(aws_account)
+    assert "AWS::RDS::DBInstance                video-processing-db-dev" in told.err
+    assert (len(found["rds"]), len(found["cache"]), found["files"]) == (1, 1, 1)
+    assert states(aws_account) == {"tap-foundation": "CREATE_COMPLETE"}
+
+
+def test_delete_data_removes_what_this_destroy_left_and_nobody_else_s(
+    tapgen: CommandLine, aws_account: Embedded
+) -> None:
+    assert tapgen(*DEPLOY).status == 0
+    client(aws_account, "rds").create_db_snapshot(
+        DBSnapshotIdentifier="theirs", DBInstanceIdentifier="video-processing-db-dev"
+    )
+    client(aws_account, "elasticache").create_snapshot(
+        SnapshotName="theirs", ReplicationGroupId="video-cache-dev"
+    )
+
+    told = tapgen("destroy", "--env", "dev", "--delete-data", "--confirm", "dev")
+
+    assert told.status == 0, told.err
+    assert told.err.count("\nremoved ") == 4
+    found = kept(aws_account)
+    assert (found["rds"], found["cache"], found["files"]) == (["theirs"], ["theirs"], 0)
+    kms = client(aws_account, "kms")
+    key = told.err.partition("removed AWS::KMS::Key ")[2].split()[0]
+    metadata = kms.describe_key(KeyId=key)["KeyMetadata"]
+    assert metadata["KeyState"] == "PendingDeletion"
+    days = (metadata["DeletionDate"].timestamp() - time.time()) / 86400
+    assert 6 < days < 8
+
+
+def test_an_environment_can_be_made_again_after_its_data_went(
+    tapgen: CommandLine, aws_account: Embedded
+) -> None:
+    first = tapgen(*DEPLOY)
+    gone = tapgen("destroy", "--env", "dev", "--delete-data", "--confirm", "dev")
+    second = tapgen(*DEPLOY)
+
+    assert (first.status, gone.status, second.status) == (0, 0, 0), gone.err + second.err
+    assert settled(aws_account, "tap-dev-workflow").status == "CREATE_COMPLETE"

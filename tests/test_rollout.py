@@ -1,0 +1,374 @@
+"""From settings to a deployed system: the real tiers, and small ones where a rule is the matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twin import Account, Twin, faults
+from twin.scene import Scene
+
+from tapgen import app, destroy, graph, rollout
+from tapgen.aws import AwsAccount
+from tapgen.aws import Connection as AwsConnection
+from tapgen.description import Description, UnknownTier
+from tapgen.events import MonitoringTrouble, StackFailed, StackStarted
+from tapgen.operation import aws_pace
+from tapgen.plan import Action
+from tapgen.rollout import MissingProducer, NoBucket, Rollout
+from tapgen.session import Session
+from tapgen.settings import Settings
+from tapgen.stack import Scope
+
+STACKS = app.describe()
+REAL = Description(app.documents(STACKS), app.scopes(STACKS))
+# Typical times on AWS, in seconds, from users' reports and AWS's own guides.
+AWS_TIMES = {
+    "AWS::RDS::DBInstance": 1200.0,
+    "AWS::ElastiCache::ReplicationGroup": 720.0,
+    "AWS::EC2::NatGateway": 150.0,
+    "AWS::EC2::VPCEndpoint": 90.0,
+    "AWS::Lambda::Function": 30.0,
+}
+
+
+class Stage(Scene):
+    """A scene whose account is asked too."""
+
+    def __init__(self, account: Account | None = None, description: Description = REAL) -> None:
+        super().__init__(Twin(account=account or Account()))
+        self.description = description
+        self.account = self.twin.account
+        self.region.page_size = 10
+        door = AwsAccount(AwsConnection(self.twin.client))
+        self.session = Session(
+            door.caller(), self.cloud, door, self.region.clock, aws_pace, local=False
+        )
+
+    def prepare(self, packages: Path, *tiers: str, env: str = "dev", **settings: Any) -> Rollout:
+        """What a run of the command would do."""
+        return rollout.prepare(
+            self.session,
+            self.description,
+            Settings(env, **settings),
+            tiers,
+            lambda_source=app.LAMBDA_SOURCE,
+            packages_folder=packages,
+        )
+
+    def carry_out(self, planned: Rollout) -> dict[str, str]:
+        """Do it, and return how each stack ended."""
+        names = [item.name for item in planned.wanted]
+        events = rollout.carry_out(self.session, planned, self.run())
+        outcome = self.follow(events, names)
+        assert not [e for e in outcome.events if isinstance(e, StackFailed)]
+        return {stack: how for stack, how, _ in outcome.summary.rows()}
+
+
+def parameters(planned: Rollout, stack: str) -> Mapping[str, str]:
+    (item,) = (item for item in planned.wanted if item.name == stack)
+    return item.request.parameters
+
+
+# The whole system
+
+
+def test_the_whole_system_stands_up_in_order_and_then_there_is_nothing_to_do(
+    packages: Path,
+) -> None:
+    stage = Stage()
+    stage.region.durations.update(AWS_TIMES)
+
+    ends = stage.carry_out(stage.prepare(packages))
+    took, before = stage.region.clock.now(), len(stage.region.mutations)
+    again = stage.prepare(packages)
+
+    order = [stack_of(tier) for tier in graph.order(REAL.documents)]
+    assert list(ends) == order
+    assert set(ends.values()) == {"created"}
+    assert {step.action for step in again.steps()} == {Action.KEEP}
+    assert set(stage.carry_out(again).values()) == {"unchanged"}
+    assert stage.region.mutations[before:] == []
+    # Network, then the slower of database and cache, then what needs it; nothing waits for more.
+    assert took < 1800.0
+
+
+def stack_of(tier: str, env: str = "dev") -> str:
+    return REAL.stack_name(tier, env)
+
+
+def test_functions_find_their_package_in_the_bucket_that_this_run_made(packages: Path) -> None:
+    stage = Stage()
+
+    stage.carry_out(stage.prepare(packages))
+
+    (bucket,) = (
+        value
+        for name, value in stage.region.exports().items()
+        if name == "tap-foundation-ArtifactBucketName"
+    )
+    ((where, key),) = stage.account.objects
+    api = stage.cloud.stack(stack_of("api"))
+    assert api is not None
+    assert where == bucket
+    assert key in api.parameters.values()
+    assert stage.account.objects[where, key].startswith(b"PK")
+
+
+def test_a_setting_changes_the_stacks_that_take_it_and_no_others(packages: Path) -> None:
+    stage = Stage()
+    stage.carry_out(stage.prepare(packages))
+
+    planned = stage.prepare(packages, parameters={"DbInstanceClass": "db.r6g.large"})
+    ends = stage.carry_out(planned)
+
+    assert {stack for stack, how in ends.items() if how == "updated"} == {stack_of("storage")}
+    assert [step.why for step in planned.steps() if step.action is Action.UPDATE] == [
+        "parameter DbInstanceClass"
+    ]
+
+
+def test_two_environments_share_the_accounts_stack(packages: Path) -> None:
+    stage = Stage()
+    stage.carry_out(stage.prepare(packages, tags={"Team": "a"}))
+
+    ends = stage.carry_out(stage.prepare(packages, env="pr-7", tags={"Team": "b"}))
+
+    assert ends["tap-foundation"] == "unchanged"
+    assert ends["tap-pr-7-network"] == "created"
+    tags = {
+        stack.name: dict(stack.version.tags)
+        for stack in stage.region.stacks.values()
+        if stack.version
+    }
+    assert "Team" not in tags["tap-foundation"]
+    assert tags["tap-dev-network"] == {
+        **rollout.PROJECT_TAGS,
+        "Environment": "dev",
+        "Team": "a",
+    }
+
+
+def test_the_system_goes_down_in_reverse_and_keeps_its_data(packages: Path) -> None:
+    stage = Stage()
+    stage.carry_out(stage.prepare(packages))
+
+    standing = [destroy.look(stage.cloud, stack) for stack in stage.cloud.stacks("tap-dev-")]
+    kept = [item.resource.type for stack in standing for item in destroy.keeping(stack)]
+    outcome = stage.follow(
+        destroy.destroy(stage.run(), standing), [item.stack.name for item in standing]
+    )
+
+    begun = [event.stack for event in outcome.events if isinstance(event, StackStarted)]
+    assert set(outcome.ends.values()) == {"deleted"}
+    assert begun.index(stack_of("network")) == len(begun) - 1
+    assert set(kept) == {
+        "AWS::EFS::FileSystem",
+        "AWS::ElastiCache::ReplicationGroup",
+        "AWS::KMS::Key",
+        "AWS::RDS::DBInstance",
+    }
+    left = {held.type for held in stage.region.standing.values() if held.logical_id in _ids(stage)}
+    assert {"AWS::EFS::FileSystem", "AWS::KMS::Key"} <= left
+    assert len(stage.region.snapshots) == 2
+
+
+def _ids(stage: Stage) -> set[str]:
+    """Logical ids of what no live stack holds."""
+    held = {
+        item.physical_id
+        for stack in stage.region.stacks.values()
+        if stack.status != "DELETE_COMPLETE"
+        for item in stack.held.values()
+    }
+    return {
+        item.logical_id
+        for physical_id, item in stage.region.standing.items()
+        if physical_id not in held
+    }
+
+
+# Choosing tiers
+
+
+def test_a_tier_alone_needs_its_producers_deployed(packages: Path) -> None:
+    stage = Stage()
+
+    with pytest.raises(MissingProducer) as caught:
+        stage.prepare(packages, "cache")
+
+    assert str(caught.value) == (
+        "cache imports from network, and tap-dev-network is not deployed; "
+        "deploy network too, or name no tier to deploy them all"
+    )
+
+
+def test_the_accounts_own_stack_comes_along_where_it_is_missing() -> None:
+    description = Description(
+        {
+            "base": {
+                "Resources": {"It": {"Type": "AWS::SNS::Topic"}},
+                "Outputs": {"Arn": {"Value": {"Ref": "It"}, "Export": {"Name": "tap-base-Arn"}}},
+            },
+            "user": {
+                "Resources": {
+                    "It": {
+                        "Type": "AWS::SSM::Parameter",
+                        "Properties": {
+                            "Type": "String",
+                            "Value": {"Fn::ImportValue": "tap-base-Arn"},
+                        },
+                    }
+                }
+            },
+        },
+        {"base": Scope.ACCOUNT, "user": Scope.ENVIRONMENT},
+    )
+    stage = Stage(description=description)
+
+    first = stage.prepare(Path("unused"), "user")
+    ends = stage.carry_out(first)
+    second = stage.prepare(Path("unused"), "user")
+
+    assert ends == {"tap-base": "created", "tap-dev-user": "created"}
+    assert [item.name for item in second.wanted] == ["tap-dev-user"]
+
+
+def test_a_tier_that_nobody_describes_is_refused(packages: Path) -> None:
+    with pytest.raises(UnknownTier, match="did you mean 'network'"):
+        rollout.selected(REAL, ["netwrk"])
+
+
+# What is asked before anything changes
+
+
+def test_nothing_is_changed_by_preparing(packages: Path) -> None:
+    stage = Stage()
+
+    stage.prepare(packages)
+
+    assert stage.region.mutations == []
+    assert stage.account.linked_roles == set()
+
+
+def test_linked_roles_are_made_before_the_first_stack_only(packages: Path) -> None:
+    stage = Stage()
+
+    stage.carry_out(stage.prepare(packages))
+    calls = [call.operation for call in stage.region.mutations]
+    before = len(calls)
+    stage.carry_out(stage.prepare(packages, parameters={"DbInstanceClass": "db.r6g.large"}))
+
+    assert calls[0] == "create_service_linked_role"
+    assert stage.account.linked_roles == {"ecs.amazonaws.com"}
+    later = [call.operation for call in stage.region.mutations[before:]]
+    assert "create_service_linked_role" not in later
+
+
+def test_a_linked_role_that_may_not_be_made_is_told_and_the_run_goes_on(packages: Path) -> None:
+    stage = Stage()
+    stage.region.faults.call("create_service_linked_role", faults.DENIED)
+
+    planned = stage.prepare(packages)
+    outcome = stage.follow(
+        rollout.carry_out(stage.session, planned, stage.run()),
+        [item.name for item in planned.wanted],
+    )
+
+    first = outcome.events[0]
+    assert isinstance(first, MonitoringTrouble)
+    assert first.trouble.endswith("going on without")
+    assert set(outcome.summary.outputs()) == {item.name for item in planned.wanted}
+
+
+@pytest.mark.parametrize(("role", "ours"), [("", "true"), ("arn:aws:iam::1:role/x", "false")])
+def test_the_accounts_logging_role_is_made_only_where_there_is_none(
+    packages: Path, role: str, ours: str
+) -> None:
+    stage = Stage(Account(log_role=role))
+
+    planned = stage.prepare(packages)
+
+    assert ours in parameters(planned, "tap-foundation").values()
+
+
+def test_the_accounts_logging_role_stays_whose_it_is(packages: Path) -> None:
+    stage = Stage()
+    stage.carry_out(stage.prepare(packages))
+    stage.account.log_role = "ours, made by the stack"
+
+    planned = stage.prepare(packages)
+
+    assert {step.action for step in planned.steps()} == {Action.KEEP}
+
+
+def test_a_version_that_aws_withdrew_is_replaced_with_consent(packages: Path) -> None:
+    stage = Stage(Account(versions={"postgres": ["15.10", "16.8", "16.10", "17.2"]}))
+
+    planned = stage.prepare(packages)
+
+    (note,) = planned.consents
+    assert note.startswith("AWS no longer creates postgres 16.6: it will be 16.10")
+    assert parameters(planned, stack_of("storage"))["DbEngineVersion"] == "16.10"
+
+
+def test_a_running_database_is_never_taken_back(packages: Path) -> None:
+    stage = Stage()
+    stage.carry_out(stage.prepare(packages, parameters={"DbEngineVersion": "16.8"}))
+    stage.account.running = {"video-metadata-db-dev": "16.8", **_every_database("16.8")}
+
+    planned = stage.prepare(packages)
+    asked = stage.prepare(packages, parameters={"DbEngineVersion": "16.4"})
+
+    assert parameters(planned, stack_of("storage"))["DbEngineVersion"] == "16.8"
+    assert (planned.notes, planned.consents) == ((), ())
+    assert asked.notes == ("postgres 16.8 runs: it is never taken back to 16.4",)
+
+
+def _every_database(version: str) -> dict[str, str]:
+    names = {
+        resource["Properties"]["DBInstanceIdentifier"]["Fn::Sub"]
+        for resource in REAL.documents["storage"]["Resources"].values()
+        if resource["Type"] == "AWS::RDS::DBInstance"
+    }
+    return {name.replace("${EnvironmentSuffix}", "dev"): version for name in names}
+
+
+def test_a_package_without_a_bucket_fails_its_stack_in_words(packages: Path) -> None:
+    stage = Stage()
+    planned = stage.prepare(packages)
+    missing = dict.fromkeys(planned.bucket_stacks, "tap-nobody")
+
+    outcome = stage.follow(
+        rollout.carry_out(stage.session, replace(planned, bucket_stacks=missing), stage.run()),
+        [item.name for item in planned.wanted],
+    )
+
+    (failed,) = (event for event in outcome.events if isinstance(event, StackFailed))
+    assert failed.stack == stack_of("api")
+    assert failed.reason == str(NoBucket("tap-foundation-ArtifactBucketName"))
+
+
+def test_packages_are_sent_once(packages: Path) -> None:
+    stage = Stage()
+    stage.carry_out(stage.prepare(packages))
+    stage.carry_out(stage.prepare(packages, tags={"Team": "a"}))
+
+    sent = [call for call in stage.region.calls if call.operation == "put_object"]
+    assert len(sent) == 1
+
+
+def names(items: Sequence[Any]) -> list[str]:
+    return [item.name for item in items]
+
+
+def test_the_plan_is_told_in_dependency_order(packages: Path) -> None:
+    planned = Stage().prepare(packages)
+
+    assert [step.stack for step in planned.steps()] == names(planned.wanted)
+    producers = graph.producers(REAL.documents)
+    place = {item.tier: position for position, item in enumerate(planned.wanted)}
+    assert all(place[p] < place[tier] for tier in place for p in producers[tier])
