@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tapgen.diff import AfterApply, Mark, PropertyChange, ResourceChange, StackChanges
 from tapgen.diff.access import AccessChange
-from tapgen.diff.findings import Finding
+from tapgen.diff.findings import STATEFUL, Finding
 from tapgen.diff.values import scalar_text
 
 WIDTH = 80
@@ -49,7 +49,7 @@ _LEVELS = {"destructive": ("!!", "remove"), "broadening": ("!", "maybe"), "info"
 
 def lines(changes: StackChanges, *, width: int = WIDTH) -> list[Line]:
     """Everything that differs in one stack, under a line with its name and the numbers."""
-    found = [Line(f"{changes.stack}: {summary(changes)}", "head")]
+    found = list(_wrapped(f"{changes.stack}: {summary(changes)}", "head", width))
     for resource in changes.resources:
         found += _resource(resource, width)
     exported = {(each.key, each.action) for each in changes.exports}
@@ -166,7 +166,8 @@ def _resource(change: ResourceChange, width: int) -> Iterator[Line]:
         yield from _wrapped(f"{_INDENT}{change.why}", "faint", width)
     for each in (*change.properties, *change.attributes):
         yield from _property(each, width)
-    if change.data is not None:
+    # Of what holds no data, that the old one goes is what replacing means.
+    if change.data is not None and (change.data != "deleted" or change.type in STATEFUL):
         when = "if so, the old one" if change.replacement == "maybe" else "the old one"
         style = "remove" if change.data == "deleted" else "keep"
         yield from _wrapped(f"{_INDENT}!   {when} {_FATES[change.data]}", style, width)

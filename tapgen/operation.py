@@ -118,7 +118,7 @@ class Watch:
 
     def unanswered(self, error: CloudError) -> StackFailed:
         """The report of a stack whose end nobody saw, because of ``error``."""
-        runs_on = "; what it started runs on in AWS, and the same command picks it up"
+        runs_on = "; the operation runs on in AWS, and the same command picks it up"
         return StackFailed(self.stack, "", f"{error}{runs_on if self.running else ''}")
 
     def failure(self, stack: DeployedStack) -> StackFailed:

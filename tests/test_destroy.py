@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_deploy import graphs, producers_of
 from twin import Killed, Refusal, faults
 from twin.account import Account
 from twin.client import Twin
+from twin.graphs import graphs, producers_of
 from twin.scene import ENV, Scene, graph_of, tier
 
 from tapgen import destroy

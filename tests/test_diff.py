@@ -57,6 +57,7 @@ def test_a_document_does_not_differ_from_itself() -> None:
 
     assert changes.is_empty
     assert changes == StackChanges("tap-dev-x")
+    assert changes.resource("Vpc") is None
 
 
 def test_a_changed_property_is_told_before_and_after() -> None:
@@ -196,7 +197,7 @@ def test_a_renamed_logical_id_is_one_removed_and_one_added() -> None:
             "VpcId", "${Vpc}", "${Network}", "yes", "cannot be changed in place; Network is new"
         ),
     )
-    assert [each.logical_id for each in changes.removes()] == ["Vpc"]
+    assert changes.removes() == (changes.resource("Vpc"),)
 
 
 def test_another_type_under_one_logical_id_is_a_replacement_that_is_refused() -> None:
@@ -218,6 +219,22 @@ def test_parameters_and_subs_are_put_in_before_comparing() -> None:
     assert only(changes).properties == (
         PropertyChange("LogGroupName", "/x/a", "/x/b", "yes", "cannot be changed in place"),
     )
+
+
+def test_a_list_parameter_is_the_list_it_stands_for() -> None:
+    before = template(Group=resource("RDS::DBSubnetGroup", SubnetIds=["a", "b"]))
+    after = {
+        "Parameters": {"Ids": {"Type": "CommaDelimitedList"}},
+        **template(Group=resource("RDS::DBSubnetGroup", SubnetIds={"Ref": "Ids"})),
+    }
+
+    same, other = (
+        compare(before, Side(after, {"Ids": "a, b"})),
+        compare(before, Side(after, {"Ids": "a,c"})),
+    )
+
+    assert same.resources == ()
+    assert only(other).properties == (PropertyChange("SubnetIds[1]", "b", "c"),)
 
 
 def test_another_spelling_of_the_same_value_is_no_change() -> None:
@@ -251,8 +268,8 @@ def test_the_account_and_the_stacks_name_are_handed_over() -> None:
 @pytest.mark.parametrize(
     ("was", "now", "action", "why"),
     [
-        ("no", "yes", "add", "condition IsOn is false there"),
-        ("yes", "no", "remove", "condition IsOn is false there"),
+        ("no", "yes", "add", "condition IsOn was false"),
+        ("yes", "no", "remove", "condition IsOn is false now"),
     ],
 )
 def test_a_condition_decides_whether_a_resource_exists(
@@ -472,6 +489,18 @@ def test_a_hidden_value_that_aws_does_not_tell_is_said_to_be_unseen() -> None:
     assert changes.unseen == ("Password",)
     assert changes.is_empty
     assert "new-pw" not in repr(changes)
+
+
+def test_a_condition_on_an_unseen_value_is_taken_for_unchanged() -> None:
+    document = {
+        **HIDDEN,
+        "Conditions": {"Is": {"Fn::Equals": [{"Ref": "Password"}, "new-pw"]}},
+        **template(Topic={**resource("SNS::Topic"), "Condition": "Is"}),
+    }
+
+    changes = compare(Side(document, {"Password": "****"}), Side(document, {"Password": "new-pw"}))
+
+    assert changes.resources == ()
 
 
 def test_the_default_of_a_hidden_parameter_is_not_shown() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from twin.scene import Scene
 from tapgen import app, destroy, graph, rollout
 from tapgen.aws import AwsAccount
 from tapgen.aws import Connection as AwsConnection
+from tapgen.cloud import Caller
 from tapgen.description import Description, UnknownTier
 from tapgen.events import MonitoringTrouble, StackFailed, StackStarted
 from tapgen.operation import aws_pace
@@ -44,8 +46,10 @@ class Stage(Scene):
         self.account = self.twin.account
         self.region.page_size = 10
         door = AwsAccount(AwsConnection(self.twin.client))
+        asked: Future[Caller] = Future()
+        asked.set_result(door.caller())
         self.session = Session(
-            door.caller(), self.cloud, door, self.region.clock, aws_pace, local=False
+            asked, self.cloud, door, self.region.clock, aws_pace, local=False
         )
 
     def prepare(self, packages: Path, *tiers: str, env: str = "dev", **settings: Any) -> Rollout:
@@ -317,11 +321,12 @@ def test_a_version_that_aws_withdrew_is_replaced_with_consent(packages: Path) ->
 
 def test_a_running_database_is_never_taken_back(packages: Path) -> None:
     stage = Stage()
-    stage.carry_out(stage.prepare(packages, parameters={"DbEngineVersion": "16.8"}))
+    tiers = ("network", "storage")
+    stage.carry_out(stage.prepare(packages, *tiers, parameters={"DbEngineVersion": "16.8"}))
     stage.account.running = {"video-metadata-db-dev": "16.8", **_every_database("16.8")}
 
-    planned = stage.prepare(packages)
-    asked = stage.prepare(packages, parameters={"DbEngineVersion": "16.4"})
+    planned = stage.prepare(packages, *tiers)
+    asked = stage.prepare(packages, *tiers, parameters={"DbEngineVersion": "16.4"})
 
     assert parameters(planned, stack_of("storage"))["DbEngineVersion"] == "16.8"
     assert (planned.notes, planned.consents) == ((), ())

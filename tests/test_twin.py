@@ -917,6 +917,43 @@ def test_what_refers_to_a_replaced_resource_changes_dynamically(alone: World) ->
     assert changes["Uses"]["Details"][0]["Evaluation"] == "Dynamic"
 
 
+@pytest.mark.parametrize(
+    ("literal", "made", "changed"),
+    [
+        ("no changes", "FAILED", []),
+        ("accepted", "CREATE_COMPLETE", []),
+        ("listed", "CREATE_COMPLETE", ["Uses"]),
+    ],
+)
+def test_a_literal_in_the_place_of_an_import_is_one_of_three_things(
+    twin: Twin, alone: World, literal: str, made: str, changed: list[str]
+) -> None:
+    twin.region.literal = literal
+    alone.deploy("maker", producer())
+    alone.deploy("user", consumer())
+    body = consumer()
+    body["Resources"]["Uses"]["Properties"]["Value"] = twin.region.exports()["tap-x-Arn"]
+
+    found = alone.change_set("user", body)
+    if made == "CREATE_COMPLETE":
+        alone.client.execute_change_set(ChangeSetName=found["ChangeSetId"])
+        assert alone.settled("user") == "UPDATE_COMPLETE"
+
+    names = [c["ResourceChange"]["LogicalResourceId"] for c in found.get("Changes", [])]
+    assert (found["Status"], names) == (made, changed)
+    still = ["user"] if made == "FAILED" else []
+    assert twin.region.importers("tap-x-Arn") == still
+
+
+def test_metadata_alone_is_a_change(alone: World) -> None:
+    alone.deploy("it", template(Topic=topic()))
+
+    found = alone.change_set("it", template(Topic={**topic(), "Metadata": {"Note": "new"}}))
+
+    (change,) = found["Changes"]
+    assert change["ResourceChange"]["Scope"] == ["Metadata"]
+
+
 def test_nothing_starts_while_an_operation_is_under_way(twin: Twin, alone: World) -> None:
     alone.deploy("it", template(Topic=topic()))
     waiting = alone.change_set("it", template(Topic=topic("third")))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tapgen.commands import common
+from tapgen.errors import Exit
 
 if TYPE_CHECKING:
     from tapgen.local.gateway.laptop import Places, Served
@@ -93,6 +94,35 @@ def reset(yes: bool) -> None:
     common.say("the embedded AWS is empty")
 
 
+@click.command()
+@click.option("--write", is_flag=True, help="Write it beside the function instead of printing it.")
+@click.option("--check", is_flag=True, help="Print nothing; exit 3 if the written one is stale.")
+def openapi(write: bool, check: bool) -> int:
+    """Print the OpenAPI description of the API.
+
+    It is made from the contract and the template.
+    """
+    import json
+
+    from tapgen import app, files
+    from tapgen import openapi as describing
+
+    contract = json.loads((app.LAMBDA_SOURCE / app.API_CONTRACT).read_bytes())
+    text = describing.text(describing.document(contract, common.describe().documents["api"]))
+    if not (write or check):
+        click.echo(text, nl=False)
+        return Exit.DONE
+    path = app.LAMBDA_SOURCE / "video_metadata_api" / "openapi.yaml"
+    fresh = files.read_text(path) == text
+    if check and not fresh:
+        common.say(f"{path} is stale: run tapgen openapi --write")
+        return Exit.DIFFERENT
+    if write and not fresh:
+        files.write(path, text.encode())
+        common.say(f"{path}  written")
+    return Exit.DONE
+
+
 def _places() -> Places:
     from tapgen import app
     from tapgen.local.gateway.laptop import Places
@@ -131,4 +161,4 @@ def _exports(embedded: Embedded) -> None:
     click.echo(f"export AWS_SECRET_ACCESS_KEY={embedded.secret_key}")
 
 
-COMMANDS = (local,)
+COMMANDS = (local, openapi)

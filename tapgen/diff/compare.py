@@ -7,6 +7,7 @@ read. What a change is worth, ``findings`` says; how it looks, ``tapgen.diff_tex
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tapgen import replaced, resolve
@@ -54,9 +55,11 @@ def compare(
     """
     had, has = before or _ABSENT_STACK, after or _ABSENT_STACK
     pseudo = resolve.pseudo_parameters(account, stack)
-    one, other = read(had, pseudo), read(has, pseudo)
     hidden = values.hidden(had.document) | values.hidden(has.document)
     parameters, unseen = inputs.parameters(had, has)
+    # What AWS does not show is taken for unchanged, in conditions too.
+    seen = {**had.parameters, **{name: inputs.given(has)[name] for name in unseen}}
+    one, other = read(replace(had, parameters=seen), pseudo), read(has, pseudo)
     moves = Moves(one, other, {change.name for change in parameters})
     places = moves.settled()
     rows, exports = outputs.compared(
@@ -98,11 +101,11 @@ class _Told:
                     old.type,
                     "remove",
                     data=old.fate("DeletionPolicy"),
-                    why=_unless_there(name, self._other),
+                    why=_condition(name, self._other, "is false now"),
                     before=old.whole(),
                 )
             elif old is None and new is not None:
-                why = _unless_there(name, self._one)
+                why = _condition(name, self._one, "was false")
                 yield ResourceChange(name, new.type, "add", why=why, after=new.whole())
             elif old is not None and new is not None:
                 change = self._modified(name, old, new, places[name])
@@ -166,6 +169,7 @@ _RULES: dict[Answer, str] = {
 }
 
 
-def _unless_there(name: str, state: State) -> str:
+def _condition(name: str, state: State, said: str) -> str:
+    """Why a resource that ``state``'s template has is not there."""
     resource = state.side.document.get("Resources", {}).get(name)
-    return "" if resource is None else f"condition {resource.get('Condition')} is false there"
+    return "" if resource is None else f"condition {resource.get('Condition')} {said}"

@@ -31,7 +31,7 @@ _SECTIONS = (
 def parameters(one: Side, other: Side) -> tuple[tuple[ParameterChange, ...], tuple[str, ...]]:
     """The parameters that differ, and the hidden ones whose deployed value AWS does not show."""
     hidden = values.hidden(one.document) | values.hidden(other.document)
-    had, has = _given(one), _given(other)
+    had, has = given(one), given(other)
     unseen = sorted(
         name for name in hidden if name in had and name in has and set(had[name]) == {"*"}
     )
@@ -66,7 +66,8 @@ def sections(one: Document, other: Document) -> Iterator[SectionChange]:
             yield SectionChange(f"Outputs.{key}.Description", *texts)
 
 
-def _given(side: Side) -> dict[str, str]:
+def given(side: Side) -> dict[str, str]:
+    """The value of every parameter that the side's template declares."""
     declared = side.document.get("Parameters", {})
     found = {
         name: side.parameters.get(name, parameter.get("Default", ""))

@@ -6,6 +6,7 @@ secret, only where one lies, and is shown as it is written.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -28,9 +29,21 @@ def masked(path: Sequence[str], value: Any) -> Any:
         return {key: masked((*path, key), item) for key, item in value.items()}
     if isinstance(value, list):
         return [masked((*path, _label(item)), item) for item in value]
-    if isinstance(value, str) and _is_secret(path, value):
-        return STARS
+    if isinstance(value, str):
+        return STARS if _is_secret(path, value) else _within(path, value)
     return value
+
+
+def _within(path: Sequence[str], value: str) -> str:
+    """A text; as JSON written anew where that has a secret in it."""
+    if not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        data = json.loads(value)
+    except ValueError:
+        return value
+    shown = masked(path, data)
+    return value if shown == data else json.dumps(shown)
 
 
 def _label(item: Any) -> str:

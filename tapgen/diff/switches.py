@@ -62,7 +62,7 @@ def _volume_in_clear(properties: Properties) -> bool:
     return any(mount and at(mount, "TransitEncryption") != "ENABLED" for mount in mounts)
 
 
-_BLOCKS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+BLOCKS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ SWITCHES = (
             _off(f"PublicAccessBlockConfiguration/{block}"),
             f"no longer has {block}",
         )
-        for block in _BLOCKS
+        for block in BLOCKS
     ),
     Switch(
         "public-access",

@@ -64,6 +64,7 @@ class Scope:
         """
         plain = {name: value for name, value in imports.items() if isinstance(value, str)}
         full = Known.of(document, values, imports=plain)
+        full = replace(full, values=_with_lists(document, full.values))
         by_name = hidden(document) | looked_up(document)
         shown = {name: value for name, value in full.values.items() if name not in by_name}
         unhidden = {n: v for n, v in full.values.items() if n not in looked_up(document)}
@@ -75,6 +76,16 @@ class Scope:
             return self.full.holds(condition)
         except Unresolvable:
             return None
+
+
+def _with_lists(document: Document, given: Mapping[str, Any]) -> dict[str, Any]:
+    """``given`` with list parameters as the lists that a Ref to them is."""
+    found = dict(given)
+    for name, parameter in document.get("Parameters", {}).items():
+        kind, value = str(parameter.get("Type")), found.get(name)
+        if isinstance(value, str) and (kind == "CommaDelimitedList" or kind.startswith("List<")):
+            found[name] = [part.strip() for part in value.split(",")]
+    return found
 
 
 def hidden(document: Document) -> frozenset[str]:

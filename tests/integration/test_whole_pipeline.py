@@ -7,7 +7,6 @@ every single resource can be seen is the matter of the embedded AWS's own tests.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,22 @@ def account(embedded: Embedded) -> Embedded:
 
 
 @pytest.fixture(scope="module")
-def line(
+def deployed(
     account: Embedded, packages: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[CommandLine]:
-    """An account with the environment ``dev``."""
+) -> Embedded:
+    """The account with the environment ``dev`` in it."""
     folder = tmp_path_factory.mktemp("pipeline")
-    made = in_account(without_aws(folder), account, packages)
-    told = made.process("deploy", "--env", "dev", "--yes")
+    told = in_account(without_aws(folder), account, packages).process(
+        "deploy", "--env", "dev", "--yes"
+    )
     assert told.status == 0, told.err
-    yield made
+    return account
+
+
+@pytest.fixture
+def line(offline: CommandLine, deployed: Embedded, packages: Path) -> CommandLine:
+    """A command line in an empty folder of that account's user."""
+    return in_account(offline, deployed, packages)
 
 
 def all_of(aws: Embedded, service: str, operation: str, member: str, **arguments: Any) -> list[Any]:
@@ -46,16 +52,11 @@ def all_of(aws: Embedded, service: str, operation: str, member: str, **arguments
 
 def physical(aws: Embedded, env: str) -> dict[str, str]:
     """Stack and logical id of every resource of an environment, by type and physical id."""
+    kind, list_of = "StackResourceSummaries", "list_stack_resources"
     return {
-        f"{item['ResourceType']} {item['PhysicalResourceId']}": f"{tier} {item['LogicalResourceId']}"
+        f"{one['ResourceType']} {one['PhysicalResourceId']}": f"{tier} {one['LogicalResourceId']}"
         for tier in TIERS
-        for item in all_of(
-            aws,
-            "cloudformation",
-            "list_stack_resources",
-            "StackResourceSummaries",
-            StackName=f"tap-{env}-{tier}",
-        )
+        for one in all_of(aws, "cloudformation", list_of, kind, StackName=f"tap-{env}-{tier}")
     }
 
 
@@ -67,7 +68,7 @@ def unexecuted(aws: Embedded) -> list[str]:
         for one in all_of(
             aws, "cloudformation", "list_change_sets", "Summaries", StackName=stack["StackId"]
         )
-        if one["ExecutionStatus"] != "EXECUTE_COMPLETE"
+        if one["ExecutionStatus"] in ("AVAILABLE", "UNAVAILABLE")
     ]
 
 
@@ -76,10 +77,8 @@ def named(item: Any) -> str:
 
 
 @pytest.mark.parametrize("tier", TIERS)
-def test_every_stack_stands_with_the_tags_of_its_environment(
-    line: CommandLine, account: Embedded, tier: str
-) -> None:
-    cloudformation = client(account, "cloudformation")
+def test_every_stack_stands_with_the_tags_of_its_environment(deployed: Embedded, tier: str) -> None:
+    cloudformation = client(deployed, "cloudformation")
 
     (stack,) = cloudformation.describe_stacks(StackName=f"tap-dev-{tier}")["Stacks"]
 
@@ -92,8 +91,8 @@ def test_every_stack_stands_with_the_tags_of_its_environment(
     }
 
 
-def test_the_network_is_one_vpc_of_six_named_subnets(line: CommandLine, account: Embedded) -> None:
-    ec2 = client(account, "ec2")
+def test_the_network_is_one_vpc_of_six_named_subnets(deployed: Embedded) -> None:
+    ec2 = client(deployed, "ec2")
     ours = [{"Name": "tag:Environment", "Values": ["dev"]}]
 
     (vpc,) = ec2.describe_vpcs(Filters=ours)["Vpcs"]
@@ -112,13 +111,11 @@ def test_the_network_is_one_vpc_of_six_named_subnets(line: CommandLine, account:
     assert len([group for group in groups if group["GroupName"] != "default"]) >= 5
 
 
-def test_data_stands_under_the_names_of_its_environment(
-    line: CommandLine, account: Embedded
-) -> None:
-    databases = all_of(account, "rds", "describe_db_instances", "DBInstances")
-    caches = all_of(account, "elasticache", "describe_replication_groups", "ReplicationGroups")
-    systems = all_of(account, "efs", "describe_file_systems", "FileSystems")
-    secrets = all_of(account, "secretsmanager", "list_secrets", "SecretList")
+def test_data_stands_under_the_names_of_its_environment(deployed: Embedded) -> None:
+    databases = all_of(deployed, "rds", "describe_db_instances", "DBInstances")
+    caches = all_of(deployed, "elasticache", "describe_replication_groups", "ReplicationGroups")
+    systems = all_of(deployed, "efs", "describe_file_systems", "FileSystems")
+    secrets = all_of(deployed, "secretsmanager", "list_secrets", "SecretList")
 
     (database,) = [d for d in databases if d["DBInstanceIdentifier"].endswith("-dev")]
     assert database["DBInstanceIdentifier"] == "video-processing-db-dev"
@@ -133,15 +130,13 @@ def test_data_stands_under_the_names_of_its_environment(
     ]
 
 
-def test_what_runs_stands_under_the_names_of_its_environment(
-    line: CommandLine, account: Embedded
-) -> None:
-    clusters = client(account, "ecs").list_clusters()["clusterArns"]
-    functions = all_of(account, "lambda", "list_functions", "Functions")
-    machines = all_of(account, "stepfunctions", "list_state_machines", "stateMachines")
-    topics = all_of(account, "sns", "list_topics", "Topics")
-    (api,) = client(account, "apigateway").get_rest_apis()["items"]
-    (rule,) = client(account, "events").list_rules()["Rules"]
+def test_what_runs_stands_under_the_names_of_its_environment(deployed: Embedded) -> None:
+    clusters = client(deployed, "ecs").list_clusters()["clusterArns"]
+    functions = all_of(deployed, "lambda", "list_functions", "Functions")
+    machines = all_of(deployed, "stepfunctions", "list_state_machines", "stateMachines")
+    topics = all_of(deployed, "sns", "list_topics", "Topics")
+    (api,) = client(deployed, "apigateway").get_rest_apis()["items"]
+    (rule,) = client(deployed, "events").list_rules()["Rules"]
 
     assert [arn.rpartition("/")[2] for arn in clusters] == ["video-processing-cluster-dev"]
     assert sorted(function["FunctionName"] for function in functions) == [
@@ -157,13 +152,11 @@ def test_what_runs_stands_under_the_names_of_its_environment(
     assert rule["Name"] == "video-processing-uncaught-dev"
 
 
-def test_the_functions_run_the_package_in_the_account_s_bucket(
-    line: CommandLine, account: Embedded
-) -> None:
-    bucket = f"tap-artifacts-{account.account}-ap-northeast-1"
+def test_the_functions_run_the_package_in_the_account_s_bucket(deployed: Embedded) -> None:
+    bucket = f"tap-artifacts-{deployed.account}-ap-northeast-1"
 
-    objects = client(account, "s3").list_objects_v2(Bucket=bucket)["Contents"]
-    (stack,) = client(account, "cloudformation").describe_stacks(StackName="tap-dev-api")["Stacks"]
+    objects = client(deployed, "s3").list_objects_v2(Bucket=bucket)["Contents"]
+    (stack,) = client(deployed, "cloudformation").describe_stacks(StackName="tap-dev-api")["Stacks"]
 
     parameters = {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}
     assert [item["Key"] for item in objects] == [parameters["VideoMetadataApiCodeKey"]]
@@ -175,7 +168,7 @@ def test_a_second_deploy_of_everything_changes_nothing(
     cloudformation = client(account, "cloudformation")
     before = cloudformation.describe_stacks()["Stacks"]
 
-    told = line.process("deploy", "--env", "dev")
+    told = line("deploy", "--env", "dev")
 
     assert (told.status, told.out) == (0, "dev: nothing to do, 8 stacks unchanged\n")
     assert cloudformation.describe_stacks()["Stacks"] == before
@@ -186,9 +179,9 @@ def test_a_setting_updates_its_own_stack_and_no_other(line: CommandLine, account
     logs = client(account, "logs")
     group = "/aws/lambda/video-metadata-api-dev"
 
-    told = line.process("deploy", "--env", "dev", "--yes", "--set", "api_log_retention_days=60")
+    told = line("deploy", "--env", "dev", "--yes", "--set", "api_log_retention_days=60")
     (changed,) = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
-    back = line.process("deploy", "--env", "dev", "--yes", "--output", "json")
+    back = line("deploy", "--env", "dev", "--yes", "--output", "json")
     (restored,) = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
 
     assert told.status == 0, told.err
@@ -208,10 +201,10 @@ def test_a_setting_updates_its_own_stack_and_no_other(line: CommandLine, account
 def test_two_environments_share_nothing_and_one_goes_without_the_other(
     line: CommandLine, account: Embedded
 ) -> None:
-    made = line.process("deploy", "--env", "dev-2", "--yes")
+    made = line("deploy", "--env", "dev-2", "--yes")
     dev, second = physical(account, "dev"), physical(account, "dev-2")
-    gone = line.process("destroy", "--env", "dev-2", "--yes")
-    left = line.process("deploy", "--env", "dev")
+    gone = line("destroy", "--env", "dev-2", "--yes")
+    left = line("deploy", "--env", "dev")
 
     assert (made.status, gone.status) == (0, 0), made.err + gone.err
     assert sorted(dev.values()) == sorted(second.values())
@@ -225,7 +218,7 @@ def test_two_environments_share_nothing_and_one_goes_without_the_other(
 def test_a_database_that_runs_is_never_taken_back_to_the_default(
     line: CommandLine, account: Embedded
 ) -> None:
-    told = line.process("deploy", "--env", "dev", "--yes", "--set", "db_engine_version=16.6")
+    told = line("deploy", "--env", "dev", "--yes", "--set", "db_engine_version=16.6")
 
     assert told.status == 0, told.err
     assert "runs: it is never taken back to 16.6" in told.err

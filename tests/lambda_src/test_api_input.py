@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from typing import Any
 
 import pg8000.native
@@ -104,6 +105,20 @@ def test_a_body_that_is_no_json_is_refused(api: Api, text: str) -> None:
     answer = api.post(text)
 
     assert (answer.status, answer.code) == (400, "invalid_json")
+
+
+def test_a_body_nested_about_as_deep_as_can_be_read_is_refused(api: Api) -> None:
+    # Some of these can still be read and no longer be written, at whatever depth that begins.
+    deepest = sys.getrecursionlimit()
+    answers = [
+        api.post(
+            '{"title": "t", "source_uri": "s3://b-b/k", "tags": [%s]}' % (left * depth + right)
+        )
+        for depth in range(deepest - 150, deepest)
+        for left, right in (("[", "]" * depth), ('{"a":', "0" + "}" * depth))
+    ]
+
+    assert {answer.code for answer in answers} == {"invalid_request", "invalid_json"}
 
 
 @pytest.mark.parametrize("body", [None, "", 7, {"title": "t"}, [1]])

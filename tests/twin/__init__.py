@@ -4,12 +4,18 @@
 ``records``     stacks, resources, events, change sets: what is remembered
 ``templates``   reading a template: refusals at the door, dependencies, values
 ``changes``     in what a stack and a template differ
-``operations``  create, update, roll back, delete, step by step
+``resources``   what happens to resources: side by side, cancelled, replaced, kept
+``operations``  create, update, roll back, delete a stack, step by step
 ``region``      all stacks of a region, its exports and physical resources
-``service``     the API operations: what each refuses and answers
+``service``     the API operations on stacks
+``reviews``     the API operations on change sets
+``questions``   the API operations that only ask
+``desk``        what all operations need; ``shapes`` the forms of their answers
 ``account``     the few questions to other services
 ``faults``      throttling, lost answers, failing resources, kills
 ``client``      botocore's clients in front of it
+``graphs``      random graphs of stacks
+``scene``       small tiers and an environment on it: the stage that the engine's tests share
 
 What is left out: nested stacks, stack sets, imports of resources, macros, hooks, drift, templates
 from S3, rollback triggers.

@@ -23,8 +23,13 @@ def replacing(kind: str) -> tuple[str, ...]:
     return ALWAYS.get(kind, ())
 
 
-def between(stack: Stack, version: Version, exports: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The changes that bringing ``stack`` to ``version`` makes, in AWS's shape."""
+def between(
+    stack: Stack, version: Version, exports: Mapping[str, str], *, literal: str = "no changes"
+) -> list[dict[str, Any]]:
+    """The changes that bringing ``stack`` to ``version`` makes, in AWS's shape.
+
+    ``literal`` is the region's.
+    """
     document, values = version.document, version.parameters
     standing = templates.resources(document, values)
     needs = templates.dependencies(document, values)
@@ -46,25 +51,38 @@ def between(stack: Stack, version: Version, exports: Mapping[str, str]) -> list[
             change["Details"] = [_detail(name, kind, wanted) for name in names]
             change["Scope"] = ["Properties"]
             found.append(change)
-        elif tags_differ:
-            change = _change("Modify", logical_id, kind, held.physical_id, "False")
-            change["Scope"] = ["Tags"]
-            found.append(change)
+        else:
+            rewritten = literal == "listed" and _part(stack.version, logical_id, "Properties") != (
+                _part(version, logical_id, "Properties")
+            )
+            noted = _part(stack.version, logical_id, "Metadata") != (
+                _part(version, logical_id, "Metadata")
+            )
+            reasons = {"Tags": tags_differ, "Properties": rewritten, "Metadata": noted}
+            if any(reasons.values()):
+                change = _change("Modify", logical_id, kind, held.physical_id, "False")
+                change["Scope"] = [scope for scope, holds in reasons.items() if holds]
+                found.append(change)
     for logical_id, held in stack.held.items():
         if logical_id not in standing:
             found.append(_change("Remove", logical_id, held.type, held.physical_id))
     return sorted(found, key=lambda change: str(change["LogicalResourceId"]))
 
 
-def anything(stack: Stack, version: Version, exports: Mapping[str, str]) -> bool:
+def anything(
+    stack: Stack, version: Version, exports: Mapping[str, str], *, literal: str = "no changes"
+) -> bool:
     """Whether CloudFormation sees a change: in resources, outputs, tags or metadata.
 
     A description alone, or a parameter that nothing uses, is no change to it.
     """
-    if stack.version is None or between(stack, version, exports):
+    if stack.version is None or between(stack, version, exports, literal=literal):
         return True
     before = stack.version
     if before.tags != version.tags:
+        return True
+    imports = templates.imports(version.document, version.parameters)
+    if literal == "accepted" and imports != stack.imports:
         return True
     ids = {key: held.physical_id for key, held in stack.held.items()}
     ids |= {"AWS::StackId": stack.id, "AWS::StackName": stack.name}
@@ -76,6 +94,12 @@ def anything(stack: Stack, version: Version, exports: Mapping[str, str]) -> bool
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The names of the properties that differ."""
     return sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+
+
+def _part(version: Version | None, logical_id: str, part: str) -> Any:
+    """One part of a resource as the template writes it."""
+    resources = version.document["Resources"] if version else {}
+    return resources.get(logical_id, {}).get(part)
 
 
 def _beside(version: Version) -> Any:

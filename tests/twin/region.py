@@ -48,6 +48,9 @@ class Region:
     # Whether a repeated token is answered like the first time. AWS documents the tokens as made
     # for retries; its answer to a repetition after the operation began was never measured.
     repeats: bool = True
+    # What an update is that only puts the literal value in an import's place: "no changes",
+    # "accepted" without a change listed, or "listed". Which one AWS does was never measured.
+    literal: str = "no changes"
     stacks: dict[str, Stack] = field(default_factory=dict)
     operations: dict[str, Operations] = field(default_factory=dict)
     standing: dict[str, Held] = field(default_factory=dict)

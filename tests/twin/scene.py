@@ -7,7 +7,6 @@ each import in a parameter of its own.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +22,6 @@ from tapgen.deploy import Run
 from tapgen.events import Event
 from tapgen.operation import aws_pace
 from tapgen.plan import Wanted
-from tapgen.resolve import Document
 from tapgen.stack import Draft, Exported, Stack
 from tapgen.summary import Summary
 from twin.client import Twin
@@ -123,9 +121,23 @@ class Scene:
         """Deploy the tiers as the command does, to the end."""
         items = wanted(tiers, **given)
         self.heard, self.summary = [], Summary([item.name for item in items])
-        deployed = self.survey([item.name for item in items])
-        producers = graph.producers({item.tier: item.document for item in items})
-        events = deploying.deploy(self.run(recreate), items, deployed, producers)
+        return self.carry_out(items, self.survey([item.name for item in items]), recreate)
+
+    def carry_out(
+        self,
+        items: Sequence[Wanted],
+        deployed: Mapping[str, DeployedStack | None],
+        recreate: Iterable[str] = (),
+    ) -> Outcome:
+        """Bring what was found to what is wanted; what nobody here exports is taken as there."""
+        documents = {item.tier: item.document for item in items}
+        offered = {export.name: export.stack for export in graph.exports(documents)}
+        producers: dict[str, set[str]] = {tier: set() for tier in documents}
+        for used in graph.imports(documents):
+            if used.name in offered:
+                producers[used.stack].add(offered[used.name])
+        needs = {tier: frozenset(others) for tier, others in producers.items()}
+        events = deploying.deploy(self.run(recreate), items, deployed, needs)
         return self.follow(events, [item.name for item in items])
 
     def survey(self, names: Sequence[str]) -> dict[str, DeployedStack | None]:
@@ -178,19 +190,9 @@ def wanted(tiers: Sequence[Stack[Any]], **given: str) -> list[Wanted]:
     ]
 
 
-def documents(tiers: Sequence[Stack[Any]]) -> dict[str, Document]:
-    """Their templates, by tier."""
-    return {item.tier: item.document() for item in tiers}
-
-
 def graph_of(edges: Mapping[str, Sequence[str]], **changes: Any) -> list[Stack[Exported]]:
     """Tiers that import from each other so: producers first, as ``edges`` lists them."""
     made: dict[str, Stack[Exported]] = {}
     for name, needs in edges.items():
         made[name] = tier(name, *(made[need] for need in needs), **changes)
     return list(made.values())
-
-
-def shuffled(items: Sequence[Any], seed: int) -> list[Any]:
-    """The same in another order."""
-    return random.Random(seed).sample(list(items), len(items))

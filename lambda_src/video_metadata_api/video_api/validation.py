@@ -110,12 +110,17 @@ class Schema:
         if self._max_items is not None and len(value) > self._max_items:
             yield Problem(field, f"must have at most {self._max_items} items")
             return
+        well = True
         for number, item in enumerate(value):
             if self._items is not None:
-                yield from self._items._problems(item, f"{field}[{number}]")
-        texts = [json.dumps(item, sort_keys=True) for item in value]
-        if self._unique and len(set(texts)) != len(texts):
-            yield Problem(field, "must not hold an item twice")
+                for problem in self._items._problems(item, f"{field}[{number}]"):
+                    well = False
+                    yield problem
+        # Items that are not what they should be may be nested too deep to be written again.
+        if self._unique and well:
+            texts = [json.dumps(item, sort_keys=True) for item in value]
+            if len(set(texts)) != len(texts):
+                yield Problem(field, "must not hold an item twice")
 
     def _scalar(self, value: Any) -> str | None:
         if self._enum is not None and value not in self._enum:

@@ -314,7 +314,7 @@ def _models(
     found = {}
     for media_type, model in method.get("RequestModels", {}).items():
         # A model is referred to by its own name, which Ref gives; or by one that was set.
-        read = models.get(model) or next(
+        read = models.get(str(model)) or next(
             (item for item in models.values() if item.get("Name") == model), None
         )
         if read is None:

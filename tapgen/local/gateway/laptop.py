@@ -62,7 +62,7 @@ Tell = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Places:
-    """Folders: the embedded AWS's, the environment's data, built packages, the functions' source."""
+    """Folders: the embedded AWS's, the environments' data, built packages, functions' sources."""
 
     embedded: Path
     data: Path

@@ -163,7 +163,10 @@ def _status(found: object) -> int:
 
 
 def _headers(document: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    single, multiple = document.get("headers") or {}, document.get("multiValueHeaders") or {}
+    single, multiple = (
+        {} if found is None else found
+        for found in (document.get("headers"), document.get("multiValueHeaders"))
+    )
     if not isinstance(single, dict) or not isinstance(multiple, dict):
         raise _malformed()
     pairs: list[tuple[str, str]] = []

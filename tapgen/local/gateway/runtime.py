@@ -39,8 +39,9 @@ class FunctionFailed(InvokeFailed):
     """The function ended with an error; ``payload`` is what Lambda would answer."""
 
     def __init__(self, outcome: Outcome) -> None:
-        self.kind, self.payload = outcome.error, outcome.payload
-        super().__init__(f"{outcome.error}: {_message(outcome.payload)}")
+        self.kind = _field(outcome.payload, "errorType") or outcome.error
+        self.payload = outcome.payload
+        super().__init__(f"{self.kind}: {_field(outcome.payload, 'errorMessage')}")
 
 
 class Runtime:
@@ -123,8 +124,8 @@ class Runtime:
             return environment
 
 
-def _message(payload: bytes) -> str:
+def _field(payload: bytes, name: str) -> str:
     try:
-        return str(json.loads(payload).get("errorMessage", ""))
+        return str(json.loads(payload).get(name, ""))
     except (ValueError, AttributeError):
         return ""

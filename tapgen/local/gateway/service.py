@@ -239,7 +239,6 @@ class _Turn:
             "context.extendedRequestId": self._extended,
             "context.httpMethod": request.method,
             "context.identity.sourceIp": request.source_ip,
-            "context.identity.userAgent": request.header("user-agent"),
             "context.path": request.path,
             "context.protocol": request.protocol,
             "context.requestId": self.id,
@@ -248,6 +247,8 @@ class _Turn:
             "context.stage": api.stage,
             **{f"stageVariables.{name}": value for name, value in api.variables.items()},
         }
+        if request.header("user-agent"):
+            self.context["context.identity.userAgent"] = request.header("user-agent")
         if api.traced:
             self.context["context.xrayTraceId"] = self.trace.partition(";")[0].removeprefix("Root=")
 

@@ -1,0 +1,261 @@
+"""``tapgen local serve``: the real function behind the gateway, real databases, real processes.
+
+One start for the module, and it is hard on it: after the requests schemathesis comes, then the
+process is killed, and what was stored must be there at the next start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import CommandLine, Told, ended, without_aws
+
+from tapgen import app
+from tapgen.local import data
+
+VIDEO = {"title": "Opening night", "source_uri": "s3://videos/opening.mp4"}
+OPENAPI = app.LAMBDA_SOURCE / "video_metadata_api" / "openapi.yaml"
+# `make fuzz` asks for more; a run of a few hundred finds what breaks often.
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
+CASES = int(os.environ.get("FUZZ_CASES", "150"))
+FUZZING = """\
+hooks = {hooks}
+
+[[operations]]
+include-name = "GET /metadata"
+
+[operations.checks]
+positive_data_acceptance.enabled = false
+"""
+
+
+@dataclass
+class Laptop:
+    """A folder of its own, and the command that serves from it."""
+
+    line: CommandLine
+    process: subprocess.Popen[str] | None = None
+    values: Mapping[str, str] | None = None
+
+    def start(self) -> None:
+        """Serve, and wait until it says that it is up."""
+        self.process = self.line.start("local", "serve", "--no-throttle")
+        assert self.process.stdout is not None
+        told = [self.process.stdout.readline() for _ in range(6)]
+        found = [re.fullmatch(r"export (\w+)=(.+)\n", line) for line in told]
+        if not all(found):
+            self.process.kill()
+            pytest.fail(f"{told} {ended(self.process).err}")
+        self.values = {match[1]: match[2] for match in found if match}
+
+    def ask(
+        self, method: str, path: str, document: object = None, **headers: str
+    ) -> tuple[int, Any]:
+        """A request over HTTP, with the key."""
+        assert self.values is not None
+        request = urllib.request.Request(
+            self.values["API_URL"] + path,
+            data=None if document is None else json.dumps(document).encode(),
+            headers={
+                "X-Api-Key": self.values["API_KEY"],
+                "Content-Type": "application/json",
+                **headers,
+            },
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def processes(self) -> list[str]:
+        """All processes that belong to the folder, by their command lines or their parents."""
+        return [f"{pid} {text}" for pid, text in _processes() if str(self.line.folder) in text]
+
+    def stop(self, number: int = signal.SIGINT) -> Told:
+        """End it, and say how it ended."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        told, self.process = ended(self.process), None
+        return told
+
+
+def _processes() -> Iterator[tuple[int, str]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                # An execution environment stands in its code's folder.
+                yield int(entry.name), f"{command} {os.readlink(entry / 'cwd')}"
+            except OSError:
+                continue
+
+
+@pytest.fixture(scope="module")
+def laptop(packages: Path) -> Iterator[Laptop]:
+    with data.fresh_folder() as folder:
+        (folder / ".tapgen").mkdir()
+        (folder / ".tapgen" / "packages").symlink_to(packages)
+        found = Laptop(without_aws(folder))
+        found.start()
+        yield found
+        if found.process is not None:
+            assert found.stop().status == 0
+        assert gone(found) == []
+
+
+def gone(laptop: Laptop, seconds: float = 10.0) -> list[str]:
+    """What is left of the folder's processes after a moment."""
+    until = time.monotonic() + seconds
+    while (left := laptop.processes()) and time.monotonic() < until:
+        time.sleep(0.05)
+    return left
+
+
+def test_a_video_is_created_read_and_listed_through_the_gateway(laptop: Laptop) -> None:
+    health = laptop.ask("GET", "/health")
+    made, video = laptop.ask("POST", "/metadata", VIDEO, **{"Idempotency-Key": "one"})
+    again = laptop.ask("POST", "/metadata", VIDEO, **{"Idempotency-Key": "one"})
+    read = laptop.ask("GET", f"/metadata?video_id={video['video_id']}")
+    listed = laptop.ask("GET", "/metadata?limit=1")
+
+    assert health == (200, {"status": "ok", "checks": {"database": "ok", "cache": "ok"}})
+    assert (made, video["title"], video["status"]) == (201, "Opening night", "pending")
+    assert again == (201, video)
+    assert read == (200, video)
+    assert listed[1]["items"] == [video]
+
+
+def test_gateway_and_function_refuse_in_one_shape(laptop: Laptop) -> None:
+    assert laptop.values is not None
+    by_gateway = laptop.ask("POST", "/metadata", {**VIDEO, "extra": 1})
+    by_function = laptop.ask("GET", "/metadata?limit=1000")
+    without_key = laptop.ask("GET", "/metadata", **{"X-Api-Key": "no"})
+
+    assert (by_gateway[0], by_gateway[1]["error"]["code"]) == (400, "invalid_request")
+    assert (by_function[0], by_function[1]["error"]["code"]) == (400, "invalid_request")
+    assert "details" not in by_gateway[1]["error"]
+    assert by_function[1]["error"]["details"][0]["field"] == "limit"
+    assert (without_key[0], without_key[1]["error"]["code"]) == (403, "INVALID_API_KEY")
+
+
+def test_the_logs_hold_neither_the_key_nor_a_password(laptop: Laptop) -> None:
+    assert laptop.values is not None
+    folder = laptop.line.folder / ".tapgen" / "local-data" / "demo"
+    logs = "".join(path.read_text() for path in folder.rglob("*.log"))
+    kept = json.loads((folder / "postgres.json").read_text())
+
+    assert '"path": "/demo/health"' in logs
+    assert '"type": "platform.report"' in logs
+    for secret in (laptop.values["API_KEY"], *kept.values(), VIDEO["title"]):
+        assert secret not in logs
+
+
+def test_a_second_command_for_the_environment_is_told_who_serves_it(laptop: Laptop) -> None:
+    assert laptop.process is not None
+
+    told = laptop.line.process("local", "serve")
+    reset = laptop.line.process("local", "reset", "--yes")
+
+    assert (told.status, told.line) == (
+        1,
+        f"tapgen: environment 'demo' is already served by process {laptop.process.pid}; "
+        "end that one, or serve another with --env",
+    )
+    assert reset.status == 1
+    assert "is in use by another tapgen command" in reset.line
+
+
+def test_schemathesis_finds_nothing(laptop: Laptop, tmp_path: Path) -> None:
+    assert laptop.values is not None
+    config = tmp_path / "schemathesis.toml"
+    hooks = Path(__file__).with_name("fuzz_hooks.py")
+    config.write_text(FUZZING.format(hooks=json.dumps(str(hooks))))
+
+    ran = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("st")),
+            *("--config-file", str(config), "run", str(OPENAPI)),
+            *("--url", laptop.values["API_URL"]),
+            *("--header", f"X-Api-Key: {laptop.values['API_KEY']}"),
+            *("--max-examples", str(EXAMPLES), "--seed", "7", "--continue-on-failure"),
+            # API Gateway answers 403 to a method that is not there.
+            *("--exclude-checks", "unsupported_method", "--no-color"),
+            *(("--phases", "coverage,fuzzing") if EXAMPLES < 100 else ()),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(hooks.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    cases = re.search(r"(\d+) generated", ran.stdout)
+    assert cases is not None, ran.stdout
+    assert int(cases[1]) >= CASES, ran.stdout
+    assert laptop.ask("GET", "/health")[0] == 200
+
+
+def test_after_a_kill_nothing_is_left_and_the_next_start_finds_the_data(laptop: Laptop) -> None:
+    _, video = laptop.ask("POST", "/metadata", {**VIDEO, "title": "Kept"})
+    before = laptop.values
+    kinds = " ".join(laptop.processes())
+    assert "tapgen.local.server" in kinds
+    assert "postgres" in kinds
+    assert "redis" in kinds
+    assert "execution_process" in kinds
+
+    killed = laptop.stop(signal.SIGKILL)
+    left = gone(laptop)
+    laptop.start()
+    found = laptop.ask("GET", f"/metadata?video_id={video['video_id']}")
+
+    assert killed.status == -signal.SIGKILL
+    assert left == []
+    assert found == (200, video)
+    assert before is not None
+    assert laptop.values is not None
+    assert laptop.values["API_KEY"] == before["API_KEY"]
+
+
+def test_ctrl_c_ends_it_in_order_and_reset_forgets_the_data(laptop: Laptop) -> None:
+    ended_ = laptop.stop()
+    left = gone(laptop)
+    reset = laptop.line.process("local", "reset", "--yes")
+
+    assert (ended_.status, ended_.out) == (0, "")
+    assert "demo is up after" in ended_.err
+    assert "curl http://127.0.0.1:" in ended_.err
+    assert left == []
+    assert (reset.status, reset.err) == (0, "the embedded AWS is empty\n")
+    assert list((laptop.line.folder / ".tapgen" / "local-data").iterdir()) == []
+
+
+def test_a_port_that_is_taken_is_one_clear_line(laptop: Laptop) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = laptop.line.process("local", "serve", "--api-port", str(port))
+
+    assert told.status == 1
+    assert told.err.endswith(
+        f"tapgen: port {port} on 127.0.0.1 is taken by another program; choose another\n"
+    )
+    assert gone(laptop) == []
