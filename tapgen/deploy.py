@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tapgen import causes, plan, schedule
 from tapgen.cloud import (
@@ -56,6 +56,8 @@ class Run:
     recreate: frozenset[str] = frozenset()
     # Called when a stack's turn to change has come, before its change set is made.
     before: Callable[[Wanted], None] = lambda item: None
+    # No resource may move: a round that only lets go of imports.
+    still: bool = False
 
     def token(self, stack: str, step: str) -> str:
         """A ClientRequestToken: repeating the call with it does nothing twice."""
@@ -103,6 +105,7 @@ def _stack(run: Run, item: Wanted, deployed: DeployedStack | None) -> Procedure:
 def _brought_up(
     run: Run, item: Wanted, deployed: DeployedStack | None, watch: Watch
 ) -> Watching[bool]:
+    attempt, tries = run, 1
     while True:
         step = plan.decide(item, deployed)
         if step.action is Action.WAIT:
@@ -119,7 +122,7 @@ def _brought_up(
             return False
         if step.action is Action.RECREATE:
             assert deployed is not None
-            if not (yield from _recreatable(run, item, deployed, step, watch)):
+            if not (yield from _recreatable(attempt, item, deployed, step, watch)):
                 return False
             deployed = None
         others = yield from _others_reviews(run, deployed, watch)
@@ -133,14 +136,16 @@ def _brought_up(
             )
             return False
         try:
-            return (yield from _changed(run, item, deployed, step.action, watch))
+            return (yield from _changed(attempt, item, deployed, step.action, watch))
         except Refused:
             # Somebody else may have been quicker (a second deploy of the same environment, or of
             # the account's own stack): then there is a new state to judge.
             now = yield from watch.patiently(lambda: run.cloud.stack(item.name))
             if _state(now) == _state(deployed):
                 raise
-            deployed = now
+            deployed, tries = now, tries + 1
+            # A token means one call only, and a change set's name one change set.
+            attempt = replace(run, id=f"{run.id}-{tries}")
 
 
 def _state(stack: DeployedStack | None) -> tuple[object, ...]:
@@ -186,6 +191,9 @@ def _changed(
         found = yield from _prepared(run, made, watch)
         if found.status == "FAILED":
             return (yield from _not_prepared(item, found, deployed))
+        if run.still and (moving := _moving(found)):
+            yield StackFailed(item.name, "", f"{_NOT_STILL}: {', '.join(moving)}")
+            return False
         yield StackStarted(item.name, action.value, len(found.changes))
         token = run.token(item.name, "execute")
         yield from watch.patiently(lambda: run.cloud.execute_change_set(made, token))
@@ -239,6 +247,19 @@ def _not_prepared(item: Wanted, found: ChangeSet, deployed: DeployedStack | None
     return False
 
 
+_NOT_STILL = "holding its imports literally would move resources, which it must not"
+
+
+def _moving(found: ChangeSet) -> list[str]:
+    # CloudFormation may list a property whose import became the same literal value, as a change
+    # in place; anything more would be a real one.
+    return [
+        change.logical_id
+        for change in found.changes
+        if change.action != "Modify" or change.replacement in ("True", "Conditional")
+    ]
+
+
 def _withdraw(run: Run, item: Wanted, made: str, before: DeployedStack | None) -> None:
     """Take back a change set that was not carried out, as far as AWS lets us.
 
@@ -268,14 +289,17 @@ def _withdrawn(run: Run, item: Wanted, made: str, before: DeployedStack | None) 
     if stack is None:
         # Made a moment ago, a stack may not be found yet.
         return not made
-    if stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
-        # It was carried out after all, or somebody else's was, which removes ours.
-        return True
+    busy = stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS"
     ours = f":changeSet/{change_set_name(run, item)}/"
     found = run.cloud.change_sets(stack.id)
     for change_set in found:
         if ours in change_set:
-            run.cloud.delete_change_set(change_set)
+            try:
+                run.cloud.delete_change_set(change_set)
+            except Refused:
+                # It may be ours that is being carried out after all.
+                if not busy:
+                    raise
     # The empty stack that a change set for a new stack brings along, unless somebody else put a
     # change set of theirs on it meanwhile.
     alone = all(ours in change_set for change_set in found)

@@ -77,6 +77,16 @@ class StackSkipped:
 
 
 @dataclass(frozen=True)
+class RoundStarted:
+    """One of several rounds begins, ``number`` of ``of``; ``stack`` is empty, it is about many."""
+
+    title: str
+    number: int
+    of: int
+    stack: str = ""
+
+
+@dataclass(frozen=True)
 class MonitoringTrouble:
     """A question went unanswered; the operation runs on and is asked after again."""
 
@@ -92,5 +102,6 @@ Event = (
     | StackDone
     | StackFailed
     | StackSkipped
+    | RoundStarted
     | MonitoringTrouble
 )

@@ -129,8 +129,20 @@ def detach(item: Wanted, standing: Standing, exports: set[str]) -> Wanted:
     }
     document = standing.documents[item.name]
     known = Known.of(document, deployed.parameters)
-    literal = _with_literals(document, known, {name: values[name] for name in exports})
+    held = {name: values[name] for name in exports}
+    literal = dict(_with_literals(document, known, held))
+    literal["Resources"] = {
+        name: resource if resource == document["Resources"][name] else _marked(resource, held)
+        for name, resource in literal["Resources"].items()
+    }
     return _variant(item, literal, deployed.parameters)
+
+
+def _marked(resource: Mapping[str, Any], held: Mapping[str, str]) -> dict[str, Any]:
+    # An import that became the value it had may be no change in CloudFormation's eyes, and an
+    # update without one is refused; a resource's Metadata always is a change, and harmless.
+    told = {**resource.get("Metadata", {}), "HeldLiterally": sorted(held)}
+    return {**resource, "Metadata": told}
 
 
 def expand(item: Wanted, standing: Standing, exports: Sequence[str]) -> Wanted:

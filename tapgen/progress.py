@@ -19,6 +19,7 @@ from tapgen.events import (
     Event,
     MonitoringTrouble,
     ResourceMoved,
+    RoundStarted,
     StackDone,
     StackFailed,
     StackSkipped,
@@ -172,6 +173,8 @@ def _told(event: Event) -> str:
             return f"failed: {failure(event)}"
         case StackSkipped(because=because):
             return f"skipped, because {because} failed"
+        case RoundStarted(title=title, number=number, of=of):
+            return f"round {number} of {of}: {title}"
         case MonitoringTrouble(trouble=trouble):
             return trouble
 

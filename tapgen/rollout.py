@@ -7,7 +7,7 @@ packages the functions run), and put into plain values. Nothing is changed until
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from tapgen.cloud import AccessDenied, CloudError, DeployedStack
 from tapgen.deploy import Run
 from tapgen.description import Description
 from tapgen.errors import TapgenError
-from tapgen.events import Event, MonitoringTrouble
+from tapgen.events import Event, MonitoringTrouble, RoundStarted, StackFailed, StackSkipped
 from tapgen.package import Package
+from tapgen.phases import Phase
 from tapgen.plan import Action, Step, Wanted
 from tapgen.preflight import Database, Version
 from tapgen.resolve import Document
@@ -122,12 +123,55 @@ def prepare(
     )
 
 
-def carry_out(session: Session, rollout: Rollout, run: Run) -> Iterator[Event]:
-    """Change AWS to what the rollout wants, and tell what happens. Raises ``cloud.CloudError``."""
+def carry_out(
+    session: Session, rollout: Rollout, run: Run, phases: Sequence[Phase] = ()
+) -> Iterator[Event]:
+    """Change AWS to what the rollout wants, and tell what happens. Raises ``cloud.CloudError``.
+
+    ``phases`` are the rounds to do it in; none means one round of everything.
+    """
     if any(step.action in (Action.CREATE, Action.RECREATE) for step in rollout.steps()):
         yield from _linked_roles(session, rollout.roles)
     sending = replace(run, before=lambda item: _send(session, rollout, item))
-    yield from deploy.deploy(sending, rollout.wanted, rollout.deployed, rollout.producers)
+    rounds = list(phases) or [Phase("deploy", rollout.wanted)]
+    deployed = rollout.deployed
+    for number, phase in enumerate(rounds, 1):
+        if len(rounds) > 1:
+            yield RoundStarted(phase.title, number, len(rounds))
+        if number > 1:
+            deployed = deploy.survey(session.cloud, list(deployed))
+        # A round's calls need tokens of their own: the same stack may have its turn in each.
+        turn = replace(sending, id=f"{run.id}-{number}", still=phase.still)
+        failed = yield from _one_round(session, rollout, turn, phase, deployed)
+        if failed:
+            # Also those whose own turn went well: what they stand at now is half of the way.
+            later = {item.name for rest in rounds[number:] for item in rest.wanted}
+            for name in sorted(later - set(failed)):
+                yield StackSkipped(name, because=failed[0])
+            return
+
+
+def _one_round(
+    session: Session,
+    rollout: Rollout,
+    run: Run,
+    phase: Phase,
+    deployed: Mapping[str, DeployedStack | None],
+) -> Generator[Event, None, list[str]]:
+    """Carry one round out; returns the names of the stacks that failed."""
+    failed = []
+    for event in deploy.deploy(run, phase.wanted, deployed, rollout.producers):
+        if isinstance(event, StackFailed):
+            failed.append(event.stack)
+        yield event
+    for export in () if failed else phase.gone:
+        # What the next round relies on, asked of CloudFormation itself.
+        importers = session.cloud.importers(export)
+        if importers:
+            reason = f"still imports {export}, although its template no longer does"
+            yield StackFailed(importers[0], "", reason)
+            failed.append(importers[0])
+    return failed
 
 
 def _linked_roles(session: Session, services: Sequence[str]) -> Iterator[Event]:

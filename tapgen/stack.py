@@ -149,13 +149,18 @@ class Draft:
 
     def finish(self, exports: E) -> Stack[E]:
         """Close the draft: add the region guard with the digest of everything else."""
-        digest = _digest(self._template.to_dict())
-        # A look-up that only Tokyo can answer: elsewhere CloudFormation refuses the template.
-        self._template.add_mapping(_GUARD, {names.REGION: {DIGEST_OUTPUT: digest}})
-        self.output(
-            DIGEST_OUTPUT,
-            FindInMap(_GUARD, Region, DIGEST_OUTPUT),
-            "Digest of the template this stack runs",
+        # Only Tokyo can answer the look-up: elsewhere CloudFormation refuses the template.
+        self._template.add_mapping(_GUARD, {names.REGION: {"Is": "supported"}})
+        here = Equals(FindInMap(_GUARD, Region, "Is"), "supported")
+        guard = self.condition("InThatRegion", here)
+        self._template.add_output(
+            Output(
+                DIGEST_OUTPUT,
+                Condition=guard,
+                Description="Digest of the template this stack runs",
+                # Literally: a change of it alone must be a change in CloudFormation's eyes.
+                Value=_digest(self._template.to_dict()),
+            )
         )
         return Stack(self.tier, self.scope, self._template, exports)
 
@@ -167,28 +172,22 @@ class Draft:
 
 
 def _digest(document: Mapping[str, Any]) -> str:
+    """Of everything but the digest itself."""
+    outputs = {k: item for k, item in document.get("Outputs", {}).items() if k != DIGEST_OUTPUT}
+    bare = {**document, "Outputs": outputs}
     # 64 bits: the digest tells two versions of one template apart, it guards against nobody.
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(bare, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
     """``document``, with the digest that belongs to it: for a variant of a finished template."""
-    mappings = {key: item for key, item in document.get("Mappings", {}).items() if key != _GUARD}
-    outputs = {k: item for k, item in document.get("Outputs", {}).items() if k != DIGEST_OUTPUT}
-    bare = {**document, "Mappings": mappings, "Outputs": outputs}
-    digest = _digest({key: item for key, item in bare.items() if item or key == "Resources"})
-    guard = {names.REGION: {DIGEST_OUTPUT: digest}}
-    shown = document.get("Outputs", {}).get(DIGEST_OUTPUT, {})
-    return {
-        **document,
-        "Mappings": {**mappings, _GUARD: guard},
-        "Outputs": {**outputs, DIGEST_OUTPUT: shown},
-    }
+    outputs = document.get("Outputs", {})
+    seal = {**outputs.get(DIGEST_OUTPUT, {}), "Value": _digest(document)}
+    return {**document, "Outputs": {**outputs, DIGEST_OUTPUT: seal}}
 
 
 def digest_of(document: Mapping[str, Any]) -> str | None:
     """The digest that a finished template carries; None for a template that tapgen did not make."""
-    mapping = document.get("Mappings", {}).get(_GUARD, {})
-    found = mapping.get(names.REGION, {}).get(DIGEST_OUTPUT)
+    found = document.get("Outputs", {}).get(DIGEST_OUTPUT, {}).get("Value")
     return found if isinstance(found, str) else None

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -94,6 +95,15 @@ class CommandLine:
     def process(self, *arguments: str, before: Callable[[], None] | None = None) -> Told:
         """Run as a process of its own."""
         return ended(self.start(*arguments, before=before))
+
+    def while_running(self, least: float = 0.5) -> float:
+        """Seconds that something must take to be still under way when the next command looks.
+
+        Measured, because a machine may be slow, busy, or counting the lines that are run.
+        """
+        begun = time.monotonic()
+        self("envs")
+        return max(least, 6 * (time.monotonic() - begun))
 
     def with_variables(self, **variables: str) -> CommandLine:
         """The same, with more variables."""

@@ -246,7 +246,8 @@ def test_a_reader_that_has_had_enough_ends_it_quietly(offline: CommandLine) -> N
 def test_ctrl_c_while_it_deploys_gives_the_terminal_back(
     tapgen: CommandLine, aws_account: Embedded
 ) -> None:
-    set_faults(aws_account, resources=[{"op": "create", "logical_id": "ErrorTopic", "delay": 1.0}])
+    slow = {"op": "create", "logical_id": "ErrorTopic", "delay": tapgen.while_running()}
+    set_faults(aws_account, resources=[slow])
 
     with terminal(tapgen, *DEPLOY, "--yes") as screen:
         screen.wait_for("CREATE_IN_PROGRESS ErrorTopic")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from twin import Twin, faults
 from twin.scene import ENV, TAGS, Outcome, Scene, graph_of, tier, wanted
+from twin.service import Service
 
 from tapgen.errors import Exit
 from tapgen.events import (
@@ -323,6 +324,36 @@ def test_somebody_elses_review_is_left_alone() -> None:
     assert "for-the-board" in failed(outcome).reason
     assert scene.region.mutations[before:] == []
     assert client.describe_change_set(ChangeSetName=made["Id"])["Status"] == "CREATE_COMPLETE"
+
+
+def test_a_change_set_that_somebody_overtook_is_taken_back_and_made_anew() -> None:
+    scene = Scene()
+    scene.deploy([tier("network")])
+    theirs = {
+        "StackName": "tap-dev-network",
+        "UsePreviousTemplate": True,
+        "Parameters": [{"ParameterKey": "EnvironmentSuffix", "UsePreviousValue": True}],
+        "Tags": [{"Key": "Team", "Value": "theirs"}],
+    }
+
+    def overtake(called: str, when: str) -> None:
+        if (called, when) == ("execute_change_set", "before"):
+            scene.region.faults.interrupt = lambda called, when: None
+            Service(scene.region).update_stack(theirs)
+
+    scene.region.faults.interrupt = overtake
+    outcome = scene.deploy([tier("network", note="second")])
+
+    stack = scene.region.live("tap-dev-network")
+    assert stack is not None
+    assert outcome.ends == {"network": "updated"}
+    assert [item.execution for item in stack.change_sets.values()] == ["EXECUTE_COMPLETE"]
+    assert [kind for kind, _ in outcome.kinds()] == [
+        "StackStarted",
+        "StackWaits",
+        "StackStarted",
+        "StackDone",
+    ]
 
 
 def test_an_empty_review_is_used() -> None:

@@ -604,7 +604,6 @@ def test_the_digest_is_told_apart() -> None:
     def document(digest: str) -> dict[str, Any]:
         return {
             **ALIKE,
-            "Mappings": {"OnlyRegion": {"ap-northeast-1": {"TemplateDigest": digest}}},
             "Outputs": {"TemplateDigest": {"Value": digest}},
         }
 

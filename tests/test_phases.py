@@ -118,7 +118,10 @@ def test_importers_of_a_changing_value_hold_it_literally_in_the_template_they_ru
 
     (held,) = detach.wanted
     assert (detach.still, detach.gone) == (True, ("tap-dev-Topic",))
-    assert held.document["Resources"]["Rule"]["Properties"] == {"Topic": "arn:topic"}
+    rule = held.document["Resources"]["Rule"]
+    assert rule["Properties"] == {"Topic": "arn:topic"}
+    # Something that CloudFormation always takes for a change, and that changes nothing.
+    assert rule["Metadata"] == {"HeldLiterally": ["tap-dev-Topic"]}
     assert stack.digest_of(held.document) != stack.digest_of(USER)
     assert deploy.wanted == (maker, user)
 

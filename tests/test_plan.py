@@ -18,13 +18,12 @@ ITEM = wanted([tier("network")])[0]
 
 def as_wanted(item: Wanted, status: str = "CREATE_COMPLETE") -> DeployedStack:
     """The stack as it stands when ``item`` was deployed."""
-    mapping = item.document["Mappings"]["OnlyRegion"]["ap-northeast-1"]
     return DeployedStack(
         "id",
         item.name,
         status,
         parameters=item.request.parameters,
-        outputs={"TemplateDigest": mapping["TemplateDigest"]},
+        outputs={"TemplateDigest": item.document["Outputs"]["TemplateDigest"]["Value"]},
         tags=item.request.tags,
     )
 

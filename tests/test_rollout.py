@@ -48,9 +48,7 @@ class Stage(Scene):
         door = AwsAccount(AwsConnection(self.twin.client))
         asked: Future[Caller] = Future()
         asked.set_result(door.caller())
-        self.session = Session(
-            asked, self.cloud, door, self.region.clock, aws_pace, local=False
-        )
+        self.session = Session(asked, self.cloud, door, self.region.clock, aws_pace, local=False)
 
     def prepare(self, packages: Path, *tiers: str, env: str = "dev", **settings: Any) -> Rollout:
         """What a run of the command would do."""
@@ -63,7 +61,7 @@ class Stage(Scene):
             packages_folder=packages,
         )
 
-    def carry_out(self, planned: Rollout) -> dict[str, str]:
+    def roll_out(self, planned: Rollout) -> dict[str, str]:
         """Do it, and return how each stack ended."""
         names = [item.name for item in planned.wanted]
         events = rollout.carry_out(self.session, planned, self.run())
@@ -86,7 +84,7 @@ def test_the_whole_system_stands_up_in_order_and_then_there_is_nothing_to_do(
     stage = Stage()
     stage.region.durations.update(AWS_TIMES)
 
-    ends = stage.carry_out(stage.prepare(packages))
+    ends = stage.roll_out(stage.prepare(packages))
     took, before = stage.region.clock.now(), len(stage.region.mutations)
     again = stage.prepare(packages)
 
@@ -94,7 +92,7 @@ def test_the_whole_system_stands_up_in_order_and_then_there_is_nothing_to_do(
     assert list(ends) == order
     assert set(ends.values()) == {"created"}
     assert {step.action for step in again.steps()} == {Action.KEEP}
-    assert set(stage.carry_out(again).values()) == {"unchanged"}
+    assert set(stage.roll_out(again).values()) == {"unchanged"}
     assert stage.region.mutations[before:] == []
     # Network, then the slower of database and cache, then what needs it; nothing waits for more.
     assert took < 1800.0
@@ -107,7 +105,7 @@ def stack_of(tier: str, env: str = "dev") -> str:
 def test_functions_find_their_package_in_the_bucket_that_this_run_made(packages: Path) -> None:
     stage = Stage()
 
-    stage.carry_out(stage.prepare(packages))
+    stage.roll_out(stage.prepare(packages))
 
     (bucket,) = (
         value
@@ -124,10 +122,10 @@ def test_functions_find_their_package_in_the_bucket_that_this_run_made(packages:
 
 def test_a_setting_changes_the_stacks_that_take_it_and_no_others(packages: Path) -> None:
     stage = Stage()
-    stage.carry_out(stage.prepare(packages))
+    stage.roll_out(stage.prepare(packages))
 
     planned = stage.prepare(packages, parameters={"DbInstanceClass": "db.r6g.large"})
-    ends = stage.carry_out(planned)
+    ends = stage.roll_out(planned)
 
     assert {stack for stack, how in ends.items() if how == "updated"} == {stack_of("storage")}
     assert [step.why for step in planned.steps() if step.action is Action.UPDATE] == [
@@ -137,9 +135,9 @@ def test_a_setting_changes_the_stacks_that_take_it_and_no_others(packages: Path)
 
 def test_two_environments_share_the_accounts_stack(packages: Path) -> None:
     stage = Stage()
-    stage.carry_out(stage.prepare(packages, tags={"Team": "a"}))
+    stage.roll_out(stage.prepare(packages, tags={"Team": "a"}))
 
-    ends = stage.carry_out(stage.prepare(packages, env="pr-7", tags={"Team": "b"}))
+    ends = stage.roll_out(stage.prepare(packages, env="pr-7", tags={"Team": "b"}))
 
     assert ends["tap-foundation"] == "unchanged"
     assert ends["tap-pr-7-network"] == "created"
@@ -158,7 +156,7 @@ def test_two_environments_share_the_accounts_stack(packages: Path) -> None:
 
 def test_the_system_goes_down_in_reverse_and_keeps_its_data(packages: Path) -> None:
     stage = Stage()
-    stage.carry_out(stage.prepare(packages))
+    stage.roll_out(stage.prepare(packages))
 
     standing = [destroy.look(stage.cloud, stack) for stack in stage.cloud.stacks("tap-dev-")]
     kept = [item.resource.type for stack in standing for item in destroy.keeping(stack)]
@@ -234,7 +232,7 @@ def test_the_accounts_own_stack_comes_along_where_it_is_missing() -> None:
     stage = Stage(description=description)
 
     first = stage.prepare(Path("unused"), "user")
-    ends = stage.carry_out(first)
+    ends = stage.roll_out(first)
     second = stage.prepare(Path("unused"), "user")
 
     assert ends == {"tap-base": "created", "tap-dev-user": "created"}
@@ -261,10 +259,10 @@ def test_nothing_is_changed_by_preparing(packages: Path) -> None:
 def test_linked_roles_are_made_before_the_first_stack_only(packages: Path) -> None:
     stage = Stage()
 
-    stage.carry_out(stage.prepare(packages))
+    stage.roll_out(stage.prepare(packages))
     calls = [call.operation for call in stage.region.mutations]
     before = len(calls)
-    stage.carry_out(stage.prepare(packages, parameters={"DbInstanceClass": "db.r6g.large"}))
+    stage.roll_out(stage.prepare(packages, parameters={"DbInstanceClass": "db.r6g.large"}))
 
     assert calls[0] == "create_service_linked_role"
     assert stage.account.linked_roles == {"ecs.amazonaws.com"}
@@ -301,7 +299,7 @@ def test_the_accounts_logging_role_is_made_only_where_there_is_none(
 
 def test_the_accounts_logging_role_stays_whose_it_is(packages: Path) -> None:
     stage = Stage()
-    stage.carry_out(stage.prepare(packages))
+    stage.roll_out(stage.prepare(packages))
     stage.account.log_role = "ours, made by the stack"
 
     planned = stage.prepare(packages)
@@ -322,7 +320,7 @@ def test_a_version_that_aws_withdrew_is_replaced_with_consent(packages: Path) ->
 def test_a_running_database_is_never_taken_back(packages: Path) -> None:
     stage = Stage()
     tiers = ("network", "storage")
-    stage.carry_out(stage.prepare(packages, *tiers, parameters={"DbEngineVersion": "16.8"}))
+    stage.roll_out(stage.prepare(packages, *tiers, parameters={"DbEngineVersion": "16.8"}))
     stage.account.running = {"video-metadata-db-dev": "16.8", **_every_database("16.8")}
 
     planned = stage.prepare(packages, *tiers)
@@ -359,8 +357,8 @@ def test_a_package_without_a_bucket_fails_its_stack_in_words(packages: Path) -> 
 
 def test_packages_are_sent_once(packages: Path) -> None:
     stage = Stage()
-    stage.carry_out(stage.prepare(packages))
-    stage.carry_out(stage.prepare(packages, tags={"Team": "a"}))
+    stage.roll_out(stage.prepare(packages))
+    stage.roll_out(stage.prepare(packages, tags={"Team": "a"}))
 
     sent = [call for call in stage.region.calls if call.operation == "put_object"]
     assert len(sent) == 1

@@ -192,6 +192,12 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
+def say_styled(text: str, colour: str | None) -> None:
+    """``say`` in a colour, where the terminal wants any (click strips it elsewhere)."""
+    wanted = colour is not None and not os.environ.get("NO_COLOR")
+    click.secho(text, err=True, fg=colour if wanted else None)
+
+
 def table(rows: Sequence[Sequence[str]], *, err: bool = False, indent: str = "") -> None:
     """Print rows in columns, as wide as they need; the last column runs on."""
     if not rows:

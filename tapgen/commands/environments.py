@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tapgen.deploy import Run
     from tapgen.destroy import Keeping, Standing
     from tapgen.progress import Progress
-    from tapgen.rollout import Rollout
     from tapgen.session import Session
     from tapgen.summary import Summary
 
@@ -56,7 +55,8 @@ def deploy(
     All tiers, or those named; the foundation too, where the account has none yet.
     """
     with common.opened(env, config, local=local, profile=profile) as session:
-        from tapgen import app, rollout
+        from tapgen import app, review, rollout
+        from tapgen.commands import planning
 
         description = common.describe()
         rollout.selected(description, tiers)
@@ -72,7 +72,9 @@ def deploy(
             packages_folder=common.WORK_FOLDER / "packages",
         )
         _head(session, env)
-        waiting = _show_plan(planned)
+        account = session.caller.account
+        seen = review.review(session.cloud, planned.wanted, planned.deployed, account)
+        waiting = planning.show(seen, (*planned.notes, *planned.consents))
         if not waiting and form == "text":
             click.echo(
                 f"{env}: nothing to do, {common.count(len(planned.wanted), 'stack')} unchanged"
@@ -83,7 +85,7 @@ def deploy(
             common.confirm(f"Deploy {common.count(waiting, 'stack')} to {env}?", yes=yes)
         run = _run(session, settings.concurrency, failed if recreate_failed else ())
         stacks = [item.name for item in planned.wanted]
-        events = rollout.carry_out(session, planned, run)
+        events = rollout.carry_out(session, planned, run, seen.phases)
         summary = _follow(events, stacks, session, form=form, verbose=verbose)
         return _concluded(summary, env, form)
 
@@ -257,16 +259,6 @@ def _head(session: Session, env: str) -> None:
     common.say(f"{where}, {caller.region}, as {caller.arn}")
     common.say(f"environment {env}")
     common.say()
-
-
-def _show_plan(planned: Rollout) -> int:
-    """Print the steps and what there is to know of them; returns how many stacks change."""
-    steps = planned.steps()
-    common.table([(step.stack, step.action.value, step.why) for step in steps], err=True)
-    common.say()
-    for note in (*planned.notes, *planned.consents):
-        common.say(note)
-    return sum(step.action.value != "keep" for step in steps)
 
 
 def _show_farewell(

@@ -60,18 +60,11 @@ def serve(
     names.checked_suffix(env)
     from tapgen.local.gateway import laptop
 
-    description = common.describe()
-    places = _places()
+    description, places = common.describe(), _places()
+    settings = common.settings_of(env, description, config)
+    order = laptop.Order(description, settings, places, port, api_port, throttled=not no_throttle)
     try:
-        with laptop.served(
-            description,
-            common.settings_of(env, description, config),
-            places,
-            aws_port=port,
-            api_port=api_port,
-            throttled=not no_throttle,
-            tell=common.say,
-        ) as up:
+        with laptop.served(order, common.say) as up:
             _announce(up)
             laptop.wait(up, places.embedded)
     except KeyboardInterrupt:

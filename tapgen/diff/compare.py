@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tapgen import replaced, resolve
 from tapgen.cloud import DeployedStack
 from tapgen.diff import fates, inputs, leaves, outputs, secrets, values
-from tapgen.diff.changes import PropertyChange, ResourceChange, StackChanges
+from tapgen.diff.changes import PropertyChange, ResourceChange, StackChanges, Value
 from tapgen.diff.leaves import Leaf
 from tapgen.diff.moves import Moves, Resource, Side, State, read
 from tapgen.diff.values import AfterApply, Mark
@@ -23,8 +23,8 @@ from tapgen.resolve import Document
 if TYPE_CHECKING:
     from tapgen.plan import Wanted
 
-# Where a finished template carries its digest: Mappings.OnlyRegion.<region>.TemplateDigest, and the
-# output of that name. It differs with anything else in the template, so it is told apart.
+# The output that carries a finished template's digest. It differs with anything else in the
+# template, so it is told apart.
 DIGEST = "TemplateDigest"
 _ABSENT_STACK = Side({})
 
@@ -68,8 +68,7 @@ def compare(
         moves.moved,
         hidden,
     )
-    sections = list(inputs.sections(had.document, has.document))
-    digests = [each for each in sections if each.path.endswith(f".{DIGEST}")]
+    digests = (_digest(had.document), _digest(has.document))
     return StackChanges(
         stack,
         before=before is not None,
@@ -79,10 +78,14 @@ def compare(
         exports=exports,
         parameters=parameters,
         tags=inputs.tags(had, has),
-        sections=tuple(each for each in sections if each not in digests),
+        sections=tuple(inputs.sections(had.document, has.document)),
         unseen=unseen,
-        digest=(digests[0].before, digests[0].after) if digests else None,
+        digest=digests if digests[0] != digests[1] else None,
     )
+
+
+def _digest(document: Document) -> Value:
+    return document.get("Outputs", {}).get(DIGEST, {}).get("Value", Mark.ABSENT)
 
 
 class _Told:

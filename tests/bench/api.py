@@ -44,9 +44,11 @@ REQUESTS = {
     "POST": "create",
 }
 LATE_PAGE = 1_000
+# More than are asked for: each is from PostgreSQL once, and then from Redis.
+IDS = 40_000
 PAGE = 20
 GROWTH = {
-    "GET one": "one",
+    "GET one": "one, in turn",
     "list, page 1": "page, again",
     "list, late page": "late",
     "list by a rare status": "failed",
@@ -55,16 +57,20 @@ GROWTH = {
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: turns, seconds a block, pairs of imports, and sizes of the table."""
+    """How much is measured: turns, seconds a block, pairs of imports, and sizes of the table.
+
+    A part that took ``limit`` seconds has had its turns, so that a busy machine ends as well.
+    """
 
     turns: int
     seconds: float
     imports: int
+    limit: float
     sizes: tuple[int, int]
 
 
-FULL = Effort(turns=9, seconds=0.15, imports=5, sizes=(1_000, 1_000_000))
-QUICK = Effort(turns=3, seconds=0.05, imports=1, sizes=(1_000, 50_000))
+FULL = Effort(turns=9, seconds=0.15, imports=5, limit=10.0, sizes=(1_000, 1_000_000))
+QUICK = Effort(turns=3, seconds=0.05, imports=1, limit=2.0, sizes=(1_000, 50_000))
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,15 @@ class Measured:
         return bench_load.together(self.blocks)
 
 
+@dataclass(frozen=True)
+class Size:
+    """A table of so many rows: what its reads cost, and how PostgreSQL does them."""
+
+    rows: int
+    reads: Mapping[str, Measured]
+    plans: Mapping[str, bench_parts.Plan]
+
+
 def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -90,21 +105,22 @@ def main() -> None:
     started = time.monotonic()
     say(f"metadata API on {os.cpu_count()} processors, Python {sys.version.split()[0]}")
     with tempfile.TemporaryDirectory() as folder:
-        print_imports(bench_imports.measure(SOURCE, Path(folder), effort.imports))
+        print_imports(bench_imports.measure(SOURCE, Path(folder), effort.imports, effort.limit))
     with bench_parts.running() as parts:
         small, large = (grown(parts, rows, effort) for rows in effort.sizes)
-        print_growth(effort.sizes, small, large)
-        asked = bench_parts.check_plans(effort.sizes[1], parts.position(effort.sizes[1] // 2))
-        say(f"\nindex scans at {effort.sizes[1]:,} rows: {asked} of {asked} queries")
+        bench_parts.check(large.plans, large.rows)
+        print_growth(small, large)
         with gateway(parts.environ) as place:
             loaded(parts, place, effort)
-    say(f"\n{time.monotonic() - started:.0f} s")
+    say(f"\n{time.monotonic() - started:.0f} s; load average {os.getloadavg()[0]:.1f}")
+    if os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
+        say("others kept this machine busy: little can be read from milliseconds")
 
 
 def loaded(parts: bench_parts.Parts, place: dict[str, Any], effort: Effort) -> None:
     """Requests by the handler in its process, and through the gateway by one client and more."""
     rows = effort.sizes[1]
-    ids = parts.ids(rows // 5)
+    ids = parts.ids(IDS)
     share = len(ids) // CLIENTS
     material = Material(parts.environ, place, (), rows, {})
     materials = [replace(material, ids=ids[n * share : (n + 1) * share]) for n in range(CLIENTS)]
@@ -118,15 +134,17 @@ def loaded(parts: bench_parts.Parts, place: dict[str, Any], effort: Effort) -> N
             print_requests(title, found)
 
 
-def grown(parts: bench_parts.Parts, rows: int, effort: Effort) -> dict[str, Measured]:
+def grown(parts: bench_parts.Parts, rows: int, effort: Effort) -> Size:
     """What reads cost at a size, straight from PostgreSQL."""
     parts.fill(rows)
     # The place after which the late page begins; in a small table, its last page.
     before = min(LATE_PAGE - 1, rows // PAGE - 1) * PAGE
-    late = bench_parts.cursor(parts.position(before))
-    material = Material(parts.environ, {}, parts.ids(rows), rows, {"late": late})
+    place = parts.position(before)
+    cursors = {"late": bench_parts.cursor(place)}
+    material = Material(parts.environ, {}, parts.ids(IDS), rows, cursors)
     with bench_load.workers([material]) as clients:
-        return in_turns(clients, "handler without cache", GROWTH, effort)
+        reads = in_turns(clients, "handler without cache", GROWTH, effort)
+    return Size(rows, reads, bench_parts.plans(place))
 
 
 def in_turns(
@@ -135,7 +153,10 @@ def in_turns(
     """Each kind of request and the bare SELECT in turn, as often as ``effort`` says."""
     floors: list[Block] = []
     blocks: dict[str, list[Block]] = {name: [] for name in requests}
-    for _ in range(effort.turns):
+    until = time.monotonic() + effort.limit
+    for turn in range(effort.turns):
+        if turn and time.monotonic() > until:
+            break
         floors.append(bench_load.block(clients, "select", "select", effort.seconds))
         for name, operation in requests.items():
             blocks[name].append(bench_load.block(clients, target, operation, effort.seconds))
@@ -186,17 +207,19 @@ def print_imports(found: Sequence[bench_imports.Import]) -> None:
         say(f"{name:34}{each.ratio:>7.2f}{each.handler_ms:>12.0f}{each.libraries_ms:>14.0f}")
 
 
-def print_growth(
-    sizes: tuple[int, int], small: Mapping[str, Measured], large: Mapping[str, Measured]
-) -> None:
-    """Ratios to the bare SELECT at both sizes, and how much they grew."""
-    heads = [f"{size:,}" for size in sizes]
-    say(f"\n{'x bare SELECT, from PostgreSQL, rows':38}{heads[0]:>10}{heads[1]:>12}{'growth':>9}")
-    for name in small:
-        before, after = small[name].ratio, large[name].ratio
-        say(f"{name:38}{before:>10.2f}{after:>12.2f}{after / before:>9.2f}")
-    late = ratio(large["list, late page"].blocks, large["list, page 1"].blocks)
-    say(f"page {min(LATE_PAGE, sizes[1] // PAGE):,} : page 1 = {late:.2f}")
+def print_growth(small: Size, large: Size) -> None:
+    """Ratios to the bare SELECT at both sizes and their growth; blocks that PostgreSQL looks at."""
+    say(f"\n{'from PostgreSQL, x bare SELECT, rows:':38}{small.rows:>8,}{large.rows:>11,}  growth")
+    for name in GROWTH:
+        before, after = small.reads[name].ratio, large.reads[name].ratio
+        say(f"{name:38}{before:>8.2f}{after:>11.2f}{after / before:>8.2f}")
+    page, late = large.reads["list, page 1"], large.reads["list, late page"]
+    number = min(LATE_PAGE, large.rows // PAGE)
+    say(f"{f'page {number:,} : page 1':38}{ratio(late.blocks, page.blocks):>19.2f}")
+    say(f"\n{'blocks of 8 KiB looked at, rows:':38}{small.rows:>8,}{large.rows:>11,}")
+    for name, plan in large.plans.items():
+        say(f"{name:38}{small.plans[name].blocks:>8}{plan.blocks:>11}")
+    say(f"all {len(large.plans)} are index scans without a sort at {large.rows:,} rows")
 
 
 def print_requests(title: str, found: Mapping[str, Measured]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from tapgen import app, resolve
 from tapgen.local.gateway import description
 from tapgen.local.gateway.listener import listening
+from tapgen.local.gateway.reading import Live
 from tapgen.local.gateway.runtime import Deployed, Runtime
 from tapgen.local.gateway.service import Service
 
@@ -26,7 +27,7 @@ def main() -> None:
     environ = json.loads(sys.stdin.readline())
     source = app.LAMBDA_SOURCE / "video_metadata_api"
     documents = app.documents()
-    live = description.Live(
+    live = Live(
         parameters={"EnvironmentSuffix": ENV, "VideoMetadataApiCodeKey": "-"},
         exports=_exports(documents),
     )

@@ -14,6 +14,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,17 +45,23 @@ class Import:
     ratio: float
 
 
-def measure(source: Path, folder: Path, pairs: int) -> list[Import]:
-    """Both ways, in ``folder``; ``source`` is the function's folder with its lock."""
+def measure(source: Path, folder: Path, pairs: int, limit: float) -> list[Import]:
+    """Both ways, in ``folder``; ``source`` is the function's folder with its lock.
+
+    Each way has as many pairs as fit into ``limit`` seconds, at most ``pairs`` and at least one.
+    """
     _unpack(source, folder)
-    found = [_paired(folder, pairs, compiled=False)]
+    found = [_paired(folder, pairs, limit, compiled=False)]
     if not compileall.compile_dir(folder, quiet=2):
         raise SystemExit(f"bench: {folder} does not compile")
-    return [*found, _paired(folder, pairs, compiled=True)]
+    return [*found, _paired(folder, pairs, limit, compiled=True)]
 
 
-def _paired(folder: Path, pairs: int, *, compiled: bool) -> Import:
-    taken = [(_seconds(folder, HANDLER), _seconds(folder, LIBRARIES)) for _ in range(pairs)]
+def _paired(folder: Path, pairs: int, limit: float, *, compiled: bool) -> Import:
+    until = time.monotonic() + limit
+    taken = [(_seconds(folder, HANDLER), _seconds(folder, LIBRARIES))]
+    while len(taken) < pairs and time.monotonic() < until:
+        taken.append((_seconds(folder, HANDLER), _seconds(folder, LIBRARIES)))
     return Import(
         compiled,
         statistics.median(ours for ours, _ in taken) * 1000,

@@ -192,6 +192,8 @@ class _Client:
             return itertools.cycle([Call("GET", {"video_id": next(self._ids)}) for _ in range(8)])
         if operation == "one":
             return (Call("GET", {"video_id": video_id}) for video_id in self._ids)
+        if operation == "one, in turn":
+            return itertools.cycle(Call("GET", {"video_id": each}) for each in material.ids)
         if operation == "page, again":
             return itertools.repeat(Call("GET", {"limit": "20"}))
         if operation == "page":

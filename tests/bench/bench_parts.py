@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import ssl
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,8 +36,16 @@ FILL = (
 class NotAnIndexScan(SystemExit):
     """A query reads a table through, or sorts: a fault, whatever the figures say."""
 
-    def __init__(self, query: str, rows: int, nodes: list[str]) -> None:
+    def __init__(self, query: str, rows: int, nodes: Sequence[str]) -> None:
         super().__init__(f"bench: {query} at {rows:,} rows is no index scan: {' > '.join(nodes)}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A query's plan: its nodes, outermost first, and how many blocks of 8 KiB it looked at."""
+
+    nodes: tuple[str, ...]
+    blocks: int
 
 
 @dataclass(frozen=True)
@@ -64,13 +73,11 @@ class Parts:
         return found[0][0], found[0][1]
 
     def ids(self, number: int) -> list[str]:
-        """Ids of that many videos from anywhere in the table."""
-        return [
-            row[0]
-            for row in self.owner.run(
-                f"SELECT id::text FROM video_metadata WHERE id > gen_random_uuid() LIMIT {number}"
-            )
-        ]
+        """Ids of that many videos, or all; random ones, so they lie anywhere in the table."""
+        found = self.owner.run(f"SELECT id::text FROM video_metadata ORDER BY id LIMIT {number}")
+        shuffled = [row[0] for row in found]
+        random.shuffle(shuffled)
+        return shuffled
 
 
 @contextmanager
@@ -130,38 +137,41 @@ def _migrate() -> None:
     migrate.handler({}, api_parts.Context(remaining_ms=60_000))
 
 
-def check_plans(rows: int, position: tuple[str, str]) -> int:
-    """Ask PostgreSQL how it runs each query, over the API's own connection.
-
-    ``position`` is a late page's. Returns how many were asked; raises ``NotAnIndexScan``.
-    """
+def plans(late: tuple[str, str]) -> dict[str, Plan]:
+    """How PostgreSQL runs each query, over the API's own connection; ``late``: a page's place."""
     from video_api import handler, queries
     from video_api.budget import Deadline
 
     database = handler.application().database
-    after = {"after": position[0], "after_id": position[1], "limit": "21"}
-    asked: list[tuple[str, str, dict[str, str]]] = [
-        ("one video", queries.ONE, {"id": position[1]}),
-        ("the first answer of a key", queries.FIRST_ANSWER, {"key": "k"}),
-        ("page 1", queries.PAGES[False, False], {"limit": "21"}),
-        ("a late page", queries.PAGES[False, True], after),
-    ]
-    for status in ("completed", "failed"):
-        asked += [
-            (f"page 1 of {status}", queries.PAGES[True, False], {"limit": "21", "status": status}),
-            (f"a late page of {status}", queries.PAGES[True, True], {**after, "status": status}),
-        ]
-    for name, statement, parameters in asked:
-        rows_of_plan = database.run(
-            f"EXPLAIN (FORMAT JSON) {statement}", Deadline(10), **parameters
-        )
-        nodes = _nodes(rows_of_plan[0][0][0]["Plan"])
-        if [node for node in nodes if node not in ("Limit", "Result")] != ["Index Scan"]:
-            raise NotAnIndexScan(name, rows, nodes)
-    return len(asked)
+    page, after = {"limit": "21"}, {"limit": "21", "after": late[0], "after_id": late[1]}
+    completed, failed = {"status": "completed"}, {"status": "failed"}
+    asked = {
+        "GET one": (queries.ONE, {"id": late[1]}),
+        "first answer of a key": (queries.FIRST_ANSWER, {"key": "k"}),
+        "list, page 1": (queries.PAGES[False, False], page),
+        "list, late page": (queries.PAGES[False, True], after),
+        "list by a common status": (queries.PAGES[True, False], {**page, **completed}),
+        "list by a rare status": (queries.PAGES[True, False], {**page, **failed}),
+        "late page of a common status": (queries.PAGES[True, True], {**after, **completed}),
+        "late page of a rare status": (queries.PAGES[True, True], {**after, **failed}),
+    }
+    found = {}
+    for name, (statement, parameters) in asked.items():
+        text = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
+        read = database.run(text, Deadline(10), **parameters)[0][0][0]["Plan"]
+        blocks = read["Shared Hit Blocks"] + read["Shared Read Blocks"]
+        found[name] = Plan(tuple(_nodes(read)), blocks)
+    return found
 
 
-def _nodes(plan: dict[str, Any]) -> list[str]:
+def check(found: Mapping[str, Plan], rows: int) -> None:
+    """Raise ``NotAnIndexScan`` when a plan is anything but one, unsorted."""
+    for name, plan in found.items():
+        if [node for node in plan.nodes if node not in ("Limit", "Result")] != ["Index Scan"]:
+            raise NotAnIndexScan(name, rows, plan.nodes)
+
+
+def _nodes(plan: Mapping[str, Any]) -> list[str]:
     return [plan["Node Type"], *(node for inner in plan.get("Plans", []) for node in _nodes(inner))]
 
 

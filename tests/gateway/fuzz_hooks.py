@@ -20,7 +20,7 @@ UNSAID = {
 
 @schemathesis.check
 def refused_only_for_what_a_schema_cannot_say(
-    ctx: Any, response: schemathesis.Response, case: schemathesis.Case
+    ctx: Any, response: schemathesis.Response, case: schemathesis.Case[Any]
 ) -> None:
     """Valid parameters of ``GET /metadata`` are refused for these reasons alone."""
     meta = case.meta

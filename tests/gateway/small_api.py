@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tapgen.local.gateway import description
-from tapgen.local.gateway.description import Live
 from tapgen.local.gateway.proxy import Answer
-from tapgen.local.gateway.service import Request, Service
+from tapgen.local.gateway.reading import Live
+from tapgen.local.gateway.service import Service
+from tapgen.local.gateway.turn import Request
 
 KEY = "the-value-of-the-key"
 LIVE = Live(account="123456789012", ids={"Api": "abc123", "Key": "key1", "Plan": "plan1"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,8 @@ from small_api import Echo, Time, header, request
 
 from tapgen import app, yaml_text
 from tapgen.local.gateway import description
-from tapgen.local.gateway.description import Live, Proxy
+from tapgen.local.gateway.description import Proxy
+from tapgen.local.gateway.reading import Live
 from tapgen.local.gateway.service import InvokeTimedOut, Service
 
 CONTRACT = json.loads((app.LAMBDA_SOURCE / app.API_CONTRACT).read_bytes())
@@ -176,10 +176,3 @@ def test_the_log_has_a_line_for_every_request_and_neither_key_nor_body(
     assert (second["status"], second["responseType"]) == ("403", "MISSING_AUTHENTICATION_TOKEN")
     assert KEY not in "".join(lines)
     assert "Opening" not in "".join(lines)
-
-
-def test_the_committed_template_is_the_described_one(
-    document: dict[str, Any], documents: dict[str, dict[str, Any]]
-) -> None:
-    assert Path(app.TEMPLATES_FOLDER / "api.yaml").exists()
-    assert document == documents["api"]

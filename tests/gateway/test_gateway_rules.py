@@ -28,7 +28,8 @@ from small_api import (
 
 from tapgen.local.gateway import description
 from tapgen.local.gateway.errors import NotRunnable
-from tapgen.local.gateway.service import BODY_BYTES, InvokeFailed, InvokeTimedOut, Request
+from tapgen.local.gateway.service import BODY_BYTES, InvokeFailed, InvokeTimedOut
+from tapgen.local.gateway.turn import Request
 
 SCHEMA = {
     "type": "object",

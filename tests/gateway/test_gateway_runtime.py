@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_api import proxied, request, served, template
 
 from tapgen.local.gateway.description import Function
 from tapgen.local.gateway.environment import variables
@@ -223,6 +224,30 @@ def test_a_caller_who_gives_up_leaves_the_function_to_its_own_limit(
     assert (after["pid"], after["count"]) == (first, 3)
 
 
+def test_the_gateway_gives_up_before_the_function_does(runtime: Callable[..., Runtime]) -> None:
+    document = template(Post=proxied(method="POST"))
+    document["Resources"]["Post"]["Properties"]["Integration"]["TimeoutInMillis"] = 150
+    small = runtime(most=1)
+    call(small)
+
+    def invoke(function: str, payload: bytes, *, seconds: float, trace: str = "") -> bytes:
+        event = json.loads(json.loads(payload)["body"])
+        small.invoke(json.dumps(event).encode(), seconds=seconds, trace=trace)
+        return b'{"statusCode": 200}'
+
+    service = served(document, invoke, clock=time.monotonic)
+    started = time.monotonic()
+    late = service.answer(request("POST", body=b'{"do": "sleep", "seconds": 0.5}'))
+    took = time.monotonic() - started
+    broken = service.answer(request("POST", body=b'{"do": "raise"}'))
+
+    assert (late.status, broken.status) == (504, 504)
+    assert took < 0.45
+    time.sleep(0.5)
+    assert service.answer(request("POST", body=b'{"do": "raise"}')).status == 502
+    assert service.answer(request("POST", body=b"{}")).status == 200
+
+
 def test_there_are_never_more_environments_than_allowed(runtime: Callable[..., Runtime]) -> None:
     small = runtime(most=2)
 
@@ -245,6 +270,20 @@ def test_what_a_function_started_ends_with_its_environment(
     assert gone(found["child"])
     with pytest.raises(InvokeFailed):
         call(small)
+
+
+def test_closing_twice_closes_nothing_of_anybody_else(runtime: Callable[..., Runtime]) -> None:
+    small = runtime()
+    call(small)
+    small.close()
+
+    # The numbers that were just given back are the next to be given out.
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]
+    small.close()
+
+    for number in opened:
+        os.fstat(number)
+        os.close(number)
 
 
 def test_nothing_is_left_when_the_process_that_serves_is_killed(code: Path, log: Path) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,9 @@ from command_line import CommandLine, Told, ended, without_aws
 
 from tapgen import app
 from tapgen.local import data
+
+# One worker runs them all: each other one would start a system of its own.
+pytestmark = pytest.mark.xdist_group("laptop")
 
 VIDEO = {"title": "Opening night", "source_uri": "s3://videos/opening.mp4"}
 OPENAPI = app.LAMBDA_SOURCE / "video_metadata_api" / "openapi.yaml"
@@ -248,14 +252,15 @@ def test_ctrl_c_ends_it_in_order_and_reset_forgets_the_data(laptop: Laptop) -> N
 
 
 def test_a_port_that_is_taken_is_one_clear_line(laptop: Laptop) -> None:
-    import socket
+    if laptop.process is not None:
+        laptop.stop()
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         told = laptop.line.process("local", "serve", "--api-port", str(port))
 
-    assert told.status == 1
-    assert told.err.endswith(
-        f"tapgen: port {port} on 127.0.0.1 is taken by another program; choose another\n"
+    assert (told.status, told.line) == (
+        1,
+        f"tapgen: port {port} on 127.0.0.1 is taken by another program; choose another",
     )
     assert gone(laptop) == []

@@ -184,7 +184,8 @@ def test_throttling_and_outages_are_ridden_out(tapgen: CommandLine, aws_account:
 def test_credentials_that_expire_half_way_leave_the_operation_to_the_next_run(
     tapgen: CommandLine, aws_account: Embedded
 ) -> None:
-    set_faults(aws_account, resources=[{"op": "create", "logical_id": "ErrorTopic", "delay": 0.5}])
+    slow = {"op": "create", "logical_id": "ErrorTopic", "delay": tapgen.while_running()}
+    set_faults(aws_account, resources=[slow])
     process = tapgen.start("deploy", "notification", "--env", "dev", "--yes")
     wait_for(process, "creating, 6 changes")
     expired = {"status": 403, "code": "ExpiredToken", "message": "the token is expired"}
@@ -209,10 +210,8 @@ def test_an_interrupted_deploy_leaves_nothing_half_prepared_and_is_picked_up(
     tapgen: CommandLine, aws_account: Embedded, number: signal.Signals
 ) -> None:
     tiers = ("network", "storage", "compute")
-    set_faults(
-        aws_account,
-        resources=[{"op": "create", "type": "AWS::RDS::DBInstance", "delay": 1.5}],
-    )
+    slow = {"op": "create", "type": "AWS::RDS::DBInstance", "delay": tapgen.while_running(1.5)}
+    set_faults(aws_account, resources=[slow])
     process = tapgen.start("deploy", *tiers, "--env", "dev", "--yes")
     wait_for(process, "tap-dev-storage  creating, ")
     wait_until(aws_account, "tap-dev-storage", "CREATE_IN_PROGRESS")
@@ -241,7 +240,7 @@ def test_an_interrupted_deploy_leaves_nothing_half_prepared_and_is_picked_up(
 def test_a_change_set_not_yet_carried_out_is_withdrawn(
     tapgen: CommandLine, aws_account: Embedded, number: signal.Signals
 ) -> None:
-    late = {"service": "cloudformation", "status": 0, "delay": 1.0}
+    late = {"service": "cloudformation", "status": 0, "delay": tapgen.while_running()}
     set_faults(aws_account, requests=[{"action": "DescribeChangeSet", **late}])
     process = tapgen.start(*NETWORK)
     wait_until_struck(aws_account)
@@ -267,7 +266,7 @@ def test_a_change_set_of_a_colleague_is_not_withdrawn(
         "TemplateBody": '{"Resources": {"It": {"Type": "AWS::SNS::Topic"}}}',
     }
     cloudformation.create_change_set(**theirs)
-    late = {"service": "cloudformation", "status": 0, "delay": 1.0}
+    late = {"service": "cloudformation", "status": 0, "delay": tapgen.while_running()}
     set_faults(aws_account, requests=[{"action": "DescribeChangeSet", **late}])
     process = tapgen.start(*NETWORK)
     wait_until_struck(aws_account)
@@ -285,7 +284,7 @@ def test_a_change_set_of_a_colleague_is_not_withdrawn(
     strict=True, reason="the embedded AWS gives a stack in review a new id with each change set"
 )
 def test_a_killed_run_is_picked_up_by_the_next(tapgen: CommandLine, aws_account: Embedded) -> None:
-    late = {"service": "cloudformation", "status": 0, "delay": 1.0}
+    late = {"service": "cloudformation", "status": 0, "delay": tapgen.while_running()}
     set_faults(aws_account, requests=[{"action": "DescribeChangeSet", **late}])
     process = tapgen.start(*NETWORK)
     wait_until_struck(aws_account)
@@ -304,7 +303,8 @@ def test_an_interrupted_destroy_is_finished_by_the_next(
     tapgen: CommandLine, aws_account: Embedded
 ) -> None:
     tapgen("deploy", "notification", "--env", "dev", "--yes")
-    set_faults(aws_account, resources=[{"op": "delete", "logical_id": "ErrorTopic", "delay": 1.0}])
+    slow = {"op": "delete", "logical_id": "ErrorTopic", "delay": tapgen.while_running()}
+    set_faults(aws_account, resources=[slow])
     process = tapgen.start("destroy", "--env", "dev", "--yes")
     wait_for(process, "tap-dev-notification  deleting")
     wait_until(aws_account, "tap-dev-notification", "DELETE_IN_PROGRESS")
@@ -329,12 +329,12 @@ def test_four_deploys_at_once_two_of_the_same_environment(
     ]
 
     told = [ended(process) for process in processes]
-    calm = [tapgen("deploy", "--env", env).out for env in ("dev", "two", "three")]
+    calm = [tapgen("deploy", "--env", env) for env in ("dev", "two", "three")]
 
     assert [one.status for one in told] == [0, 0, 0, 0], [one.err for one in told]
-    assert calm == [
+    assert [one.out for one in calm] == [
         f"{env}: nothing to do, 8 stacks unchanged\n" for env in ("dev", "two", "three")
-    ]
+    ], [one.err for one in calm]
     assert len(states(aws_account)) == 3 * 7 + 1
     assert set(states(aws_account).values()) <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
     assert unexecuted(aws_account) == []

@@ -96,7 +96,10 @@ def link(port: int, mood: str = "pass") -> Iterator[Link]:
 
 
 class Babbler:
-    """A TLS server that answers whatever is sent with the same bytes."""
+    """A TLS server that answers whatever is sent with the same bytes.
+
+    ``heard`` is what came through TLS: nothing, as long as the client does not trust the server.
+    """
 
     def __init__(self, certificate: Path, key: Path, answer: bytes, *, postgres: bool) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -106,6 +109,7 @@ class Babbler:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
+        self.heard = b""
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
@@ -132,7 +136,8 @@ class Babbler:
             client.recv(8)
             client.sendall(b"S")
         with self._context.wrap_socket(client, server_side=True) as secured:
-            while secured.recv(65536):
+            while data := secured.recv(65536):
+                self.heard += data
                 secured.sendall(self._answer)
 
 

@@ -118,7 +118,7 @@ def test_a_body_nested_about_as_deep_as_can_be_read_is_refused(api: Api) -> None
         for left, right in (("[", "]" * depth), ('{"a":', "0" + "}" * depth))
     ]
 
-    assert {answer.code for answer in answers} == {"invalid_request", "invalid_json"}
+    assert {answer.code for answer in answers} <= {"invalid_request", "invalid_json"}
 
 
 @pytest.mark.parametrize("body", [None, "", 7, {"title": "t"}, [1]])

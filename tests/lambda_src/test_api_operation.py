@@ -63,6 +63,15 @@ def test_metrics_are_in_the_namespace_that_the_role_may_write(
     ]
 
 
+def test_a_request_has_28_seconds_or_a_second_less_than_lambda_leaves() -> None:
+    from video_api.budget import Deadline
+
+    budgets = [Deadline.of_request(left, lambda: 0.0).left() for left in (30_000, 10_000, 500)]
+
+    # API Gateway gives up at 29 s.
+    assert [*budgets, Deadline.of_request(None, lambda: 0.0).left()] == [28.0, 9.0, 0.0, 28.0]
+
+
 @pytest.fixture
 def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[dict[str, Any]]]]:
     """X-Ray's daemon: a UDP socket that is sent subsegments."""

@@ -49,6 +49,9 @@ class Service(Questions, Reviews):
         if not changes.anything(stack, version, offered, literal=self.region.literal):
             raise Refusal("No updates are to be performed.")
         stack.policy = p.get("StackPolicyBody", stack.policy)
+        for item in stack.change_sets.values():
+            if item.execution == "AVAILABLE":
+                item.execution = "OBSOLETE"
         steps = self._operations(stack).update(
             version, disable_rollback=bool(p.get("DisableRollback"))
         )

@@ -34,11 +34,14 @@ class Deadline:
         self._end = clock() + seconds
 
     @classmethod
-    def of_request(cls, remaining_ms: int | None) -> Deadline:
+    def of_request(
+        cls, remaining_ms: int | None, clock: Callable[[], float] = monotonic
+    ) -> Deadline:
         """The budget of a request that Lambda leaves ``remaining_ms`` for."""
         if remaining_ms is None:
-            return cls(REQUEST_SECONDS)
-        return cls(min(REQUEST_SECONDS, max(remaining_ms / 1000 - MARGIN_SECONDS, 0.0)))
+            return cls(REQUEST_SECONDS, clock)
+        seconds = max(remaining_ms / 1000 - MARGIN_SECONDS, 0.0)
+        return cls(min(REQUEST_SECONDS, seconds), clock)
 
     def left(self) -> float:
         """Seconds left; negative when it is past."""

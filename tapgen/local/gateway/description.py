@@ -8,36 +8,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from jsonschema import SchemaError
 
-from tapgen import names, resolve
 from tapgen.local.gateway import variables
 from tapgen.local.gateway.errors import NotRunnable
 from tapgen.local.gateway.limits import Quota, Rate
+from tapgen.local.gateway.reading import APIS, FUNCTION, Document, Live, Reader, text, true
 from tapgen.local.gateway.refusals import GatewayResponse
 from tapgen.local.gateway.validation import Model
 
-Document = Mapping[str, Any]
-
-_APIS = "AWS::ApiGateway::"
-_FUNCTION = "AWS::Lambda::Function"
-_ATTRIBUTE = re.compile(r"\$\{([A-Za-z0-9]+)\.([A-Za-z0-9.]+)\}")
-
-
-@dataclass(frozen=True)
-class Live:
-    """What is known of the template's stack: its parameters, its physical ids, all exports."""
-
-    account: str = "000000000000"
-    region: str = names.REGION
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    # By logical id. A resource that is not in it goes by its logical id.
-    ids: Mapping[str, str] = field(default_factory=dict)
-    exports: Mapping[str, str] = field(default_factory=dict)
+__all__ = [
+    "Api",
+    "Function",
+    "Live",
+    "Mock",
+    "MockResponse",
+    "Plan",
+    "Proxy",
+    "Route",
+    "api",
+    "functions",
+]
 
 
 @dataclass(frozen=True)
@@ -135,13 +130,13 @@ class Api:
 
 def functions(document: Document, live: Live) -> dict[str, Function]:
     """The template's functions by logical id. Raises ``NotRunnable``."""
-    reader = _Reader(document, live)
-    return {name: reader.function(name, read) for name, read in reader.each(_FUNCTION)}
+    reader = Reader(document, live)
+    return {name: _function(reader, name, read) for name, read in reader.each(FUNCTION)}
 
 
 def api(document: Document, live: Live) -> Api:
     """The template's REST API at its stage; there must be one of each. Raises ``NotRunnable``."""
-    reader = _Reader(document, live)
+    reader = Reader(document, live)
     (api_name, rest), (_, stage) = reader.only("RestApi"), reader.only("Stage")
     logs = stage.get("AccessLogSetting", {})
     return Api(
@@ -152,124 +147,45 @@ def api(document: Document, live: Live) -> Api:
         deployment=str(stage.get("DeploymentId", "")),
         variables={k: str(v) for k, v in stage.get("Variables", {}).items()},
         access_log=logs.get("Format", ""),
-        traced=_true(stage.get("TracingEnabled", False)),
+        traced=true(stage.get("TracingEnabled", False)),
         binary=tuple(rest.get("BinaryMediaTypes", ())),
         routes=_routes(reader, reader.id(api_name), stage),
         responses=_responses(reader),
         key_ids=tuple(
             reader.id(name)
-            for name, key in reader.each(f"{_APIS}ApiKey")
-            if _true(key.get("Enabled", False))
+            for name, key in reader.each(f"{APIS}ApiKey")
+            if true(key.get("Enabled", False))
         ),
         plans=_plans(reader, reader.id(api_name), str(stage["StageName"])),
     )
 
 
-class _Reader:
-    """Resources with their values put in."""
-
-    def __init__(self, document: Document, live: Live) -> None:
-        self.live = live
-        self._resources: Mapping[str, Any] = document.get("Resources", {})
-        ids = {name: live.ids.get(name, name) for name in self._resources}
-        stack = resolve.pseudo_parameters(live.account)
-        values = {**stack, "AWS::Region": live.region, **live.parameters}
-        self._known = resolve.Known.of(document, values, imports=live.exports, partial=True)
-        for name, resource in self._resources.items():
-            if resource["Type"] == f"{_APIS}Stage":
-                # A stage's name is its id, which usage plans and permissions go by.
-                ids[name] = resolve.value(resource["Properties"]["StageName"], self._known)
-        self._known = resolve.Known.of(
-            document, {**values, **ids}, imports=live.exports, partial=True
-        )
-        self._ids = ids
-        self._attributes: dict[tuple[str, str], str] = {}
-        for name, resource in self._resources.items():
-            if resource["Type"] == _FUNCTION:
-                arn = f"arn:aws:lambda:{live.region}:{live.account}:function:{ids[name]}"
-                self._attributes[name, "Arn"] = arn
-
-    def id(self, logical_id: str) -> str:
-        """A resource's physical id."""
-        return str(self._ids[logical_id])
-
-    def arn(self, logical_id: str) -> str:
-        return self._attributes[logical_id, "Arn"]
-
-    def each(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        for name, resource in self._resources.items():
-            if resource["Type"] != kind:
-                continue
-            if "Condition" in resource and not self._known.holds(resource["Condition"]):
-                continue
-            yield name, resolve.value(self._plain(resource.get("Properties", {})), self._known)
-
-    def only(self, kind: str) -> tuple[str, dict[str, Any]]:
-        found = list(self.each(f"{_APIS}{kind}"))
-        if len(found) != 1:
-            raise NotRunnable("Resources", f"it has {len(found)} of {_APIS}{kind}, not one")
-        return found[0]
-
-    def paths(self) -> dict[str, str]:
-        """Paths by the physical id of their resource; the root has none of its own."""
-        parts = {self.id(name): read for name, read in self.each(f"{_APIS}Resource")}
-
-        def path(resource: str) -> str:
-            read = parts[resource]
-            parent = read["ParentId"]
-            above = path(parent) if isinstance(parent, str) and parent in parts else ""
-            return f"{above}/{read['PathPart']}"
-
-        return {resource: path(resource) for resource in parts}
-
-    def function(self, name: str, read: Mapping[str, Any]) -> Function:
-        logging = read.get("LoggingConfig", {})
-        environment = read.get("Environment", {}).get("Variables", {})
-        return Function(
-            logical_id=name,
-            name=self.id(name),
-            arn=self.arn(name),
-            handler=_text(read.get("Handler"), f"{name}.Handler"),
-            timeout=float(read.get("Timeout", 3)),
-            memory=int(read.get("MemorySize", 128)),
-            environment={k: _text(v, f"{name}.Environment.{k}") for k, v in environment.items()},
-            code_key=str(read.get("Code", {}).get("S3Key", "")),
-            log_group=str(logging.get("LogGroup") or f"/aws/lambda/{self.id(name)}"),
-            log_format=str(logging.get("LogFormat", "Text")),
-            log_level=str(logging.get("ApplicationLogLevel", "")),
-        )
-
-    def _plain(self, node: Any) -> Any:
-        """``node`` with the attributes put in that need no asking."""
-        if isinstance(node, list):
-            return [self._plain(item) for item in node]
-        if not isinstance(node, Mapping):
-            return node
-        if len(node) == 1:
-            ((key, argument),) = node.items()
-            if key == "Fn::GetAtt":
-                parts = argument.split(".", 1) if isinstance(argument, str) else argument
-                return self._attributes.get((parts[0], ".".join(parts[1:])), node)
-            if key == "Fn::Sub" and isinstance(argument, str):
-                return {key: self._filled(argument)}
-            if key == "Fn::Sub" and isinstance(argument, list):
-                return {key: [self._filled(argument[0]), self._plain(argument[1])]}
-        return {key: self._plain(item) for key, item in node.items()}
-
-    def _filled(self, text: str) -> str:
-        return _ATTRIBUTE.sub(
-            lambda match: self._attributes.get((match[1], match[2]), match[0]), text
-        )
+def _function(reader: Reader, name: str, read: Mapping[str, Any]) -> Function:
+    logging = read.get("LoggingConfig", {})
+    environment = read.get("Environment", {}).get("Variables", {})
+    return Function(
+        logical_id=name,
+        name=reader.id(name),
+        arn=reader.arn(name),
+        handler=text(read.get("Handler"), f"{name}.Handler"),
+        timeout=float(read.get("Timeout", 3)),
+        memory=int(read.get("MemorySize", 128)),
+        environment={k: text(v, f"{name}.Environment.{k}") for k, v in environment.items()},
+        code_key=str(read.get("Code", {}).get("S3Key", "")),
+        log_group=str(logging.get("LogGroup") or f"/aws/lambda/{reader.id(name)}"),
+        log_format=str(logging.get("LogFormat", "Text")),
+        log_level=str(logging.get("ApplicationLogLevel", "")),
+    )
 
 
-def _routes(reader: _Reader, api_id: str, stage: Mapping[str, Any]) -> tuple[Route, ...]:
+def _routes(reader: Reader, api_id: str, stage: Mapping[str, Any]) -> tuple[Route, ...]:
     paths = reader.paths()
-    validators = {reader.id(name): read for name, read in reader.each(f"{_APIS}RequestValidator")}
-    models = {reader.id(name): read for name, read in reader.each(f"{_APIS}Model")}
+    validators = {reader.id(name): read for name, read in reader.each(f"{APIS}RequestValidator")}
+    models = {reader.id(name): read for name, read in reader.each(f"{APIS}Model")}
     rates = _method_rates(stage)
     base = f"{api_id}/{stage['StageName']}"
     found = []
-    for name, read in reader.each(f"{_APIS}Method"):
+    for name, read in reader.each(f"{APIS}Method"):
         if read.get("AuthorizationType", "NONE") != "NONE":
             raise NotRunnable(name, f"AuthorizationType {read['AuthorizationType']}")
         resource = read["ResourceId"]
@@ -281,7 +197,7 @@ def _routes(reader: _Reader, api_id: str, stage: Mapping[str, Any]) -> tuple[Rou
                 method=method,
                 path=path,
                 resource_id=str(resource) if path != "/" else "root",
-                needs_key=_true(read.get("ApiKeyRequired", False)),
+                needs_key=true(read.get("ApiKeyRequired", False)),
                 required=_required(read, validator),
                 models=_models(name, read, validator, models),
                 integration=_integration(reader, name, read, base, path),
@@ -295,10 +211,10 @@ def _required(
     method: Mapping[str, Any], validator: Mapping[str, Any]
 ) -> dict[str, tuple[str, ...]]:
     wanted: dict[str, list[str]] = {"path": [], "querystring": [], "header": []}
-    if _true(validator.get("ValidateRequestParameters", False)):
+    if true(validator.get("ValidateRequestParameters", False)):
         for parameter, needed in method.get("RequestParameters", {}).items():
             _, _, place, name = parameter.split(".", 3)
-            if _true(needed):
+            if true(needed):
                 wanted[place].append(name)
     return {place: tuple(found) for place, found in wanted.items()}
 
@@ -309,7 +225,7 @@ def _models(
     validator: Mapping[str, Any],
     models: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Model]:
-    if not _true(validator.get("ValidateRequestBody", False)):
+    if not true(validator.get("ValidateRequestBody", False)):
         return {}
     found = {}
     for media_type, model in method.get("RequestModels", {}).items():
@@ -331,7 +247,7 @@ def _models(
 
 
 def _integration(
-    reader: _Reader, name: str, method: Mapping[str, Any], base: str, path: str
+    reader: Reader, name: str, method: Mapping[str, Any], base: str, path: str
 ) -> Proxy | Mock:
     read = method.get("Integration", {})
     kind = read.get("Type")
@@ -343,7 +259,7 @@ def _integration(
     target = next(
         (
             logical_id
-            for logical_id, _ in reader.each(_FUNCTION)
+            for logical_id, _ in reader.each(FUNCTION)
             if f"/functions/{reader.arn(logical_id)}/invocations" in str(uri)
         ),
         None,
@@ -390,14 +306,15 @@ def _mock(name: str, read: Mapping[str, Any]) -> Mock:
                 templates=item.get("ResponseTemplates", {}),
             )
         )
-    requests = {kind.lower(): text for kind, text in read.get("RequestTemplates", {}).items()}
-    for text in [*requests.values(), *(t for each in responses for t in each.templates.values())]:
-        if variables.needs_vtl(text):
+    requests = {kind.lower(): found for kind, found in read.get("RequestTemplates", {}).items()}
+    templates = [*requests.values(), *(t for each in responses for t in each.templates.values())]
+    for template in templates:
+        if variables.needs_vtl(template):
             raise NotRunnable(name, "a mapping template in VTL")
     return Mock(read.get("PassthroughBehavior", "WHEN_NO_MATCH"), requests, tuple(responses))
 
 
-def _responses(reader: _Reader) -> dict[str, GatewayResponse]:
+def _responses(reader: Reader) -> dict[str, GatewayResponse]:
     return {
         read["ResponseType"]: GatewayResponse(
             status=int(read["StatusCode"]) if "StatusCode" in read else None,
@@ -407,7 +324,7 @@ def _responses(reader: _Reader) -> dict[str, GatewayResponse]:
             },
             templates=read.get("ResponseTemplates", {}),
         )
-        for _, read in reader.each(f"{_APIS}GatewayResponse")
+        for _, read in reader.each(f"{APIS}GatewayResponse")
     }
 
 
@@ -426,12 +343,12 @@ def _decoded(path: str) -> str:
     return "/" + path[1:].replace("~1", "/").removeprefix("/")
 
 
-def _plans(reader: _Reader, api_id: str, stage: str) -> tuple[Plan, ...]:
+def _plans(reader: Reader, api_id: str, stage: str) -> tuple[Plan, ...]:
     members: dict[str, list[str]] = {}
-    for _, read in reader.each(f"{_APIS}UsagePlanKey"):
+    for _, read in reader.each(f"{APIS}UsagePlanKey"):
         members.setdefault(str(read["UsagePlanId"]), []).append(str(read["KeyId"]))
     found = []
-    for name, read in reader.each(f"{_APIS}UsagePlan"):
+    for name, read in reader.each(f"{APIS}UsagePlan"):
         for item in read.get("ApiStages", ()):
             if (item.get("ApiId"), item.get("Stage")) != (api_id, stage):
                 continue
@@ -456,15 +373,3 @@ def _rate(read: Mapping[str, Any] | None) -> Rate | None:
     if not read or "RateLimit" not in read or "BurstLimit" not in read:
         return None
     return Rate(float(read["RateLimit"]), int(read["BurstLimit"]))
-
-
-def _true(value: object) -> bool:
-    return value is True or value == "true"
-
-
-def _text(value: object, where: str) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    raise NotRunnable(where, f"only AWS knows {json.dumps(value)}")

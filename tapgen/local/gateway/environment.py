@@ -76,7 +76,9 @@ class Environment:
         self._fatal: Outcome | None = None
         self._lock = threading.Lock()
         self._api = RuntimeApi(self)
-        reading, self._lifeline = os.pipe()
+        reading, writing = os.pipe()
+        # An object: a number closed twice may be somebody else's by the second time.
+        self._lifeline = os.fdopen(writing, "wb", buffering=0)
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log.open("ab", buffering=0)
         try:
@@ -162,11 +164,10 @@ class Environment:
             current.end(outcome)
 
     def end(self) -> None:
-        """Kill the process and all it started; nothing is left when this returns."""
+        """Kill the process and all it started; may be repeated. Nothing is left afterwards."""
         self._kill(Outcome.failed("Runtime.Closed", "the environment was ended"))
         self._watcher.join()
-        with contextlib.suppress(OSError):
-            os.close(self._lifeline)
+        self._lifeline.close()
         self._log.close()
 
     def _kill(self, outcome: Outcome) -> None:

@@ -16,6 +16,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from tapgen.events import StackFailed
 from tapgen.files import CannotWrite
 from tapgen.local import data, lease
 from tapgen.local.errors import PortTaken
-from tapgen.local.gateway import errors
+from tapgen.local.gateway import databases, errors
 from tapgen.local.gateway.service import InvokeFailed, InvokeTimedOut
 from tapgen.plan import Action
 from tapgen.session import Session, connect, new_run_id
@@ -52,8 +53,6 @@ NEEDED = {
 }
 # Tried in turn, so that a second environment finds a place beside the first.
 PORTS = range(8080, 8100)
-# A server that lost its process a moment ago is still writing its last checkpoint.
-LEFTOVER_SECONDS = 15.0
 # How long the kept data may take to come up with a new schema.
 MIGRATION_SECONDS = 120.0
 
@@ -84,49 +83,35 @@ class Served:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Order:
+    """What to serve. A port that is None is any that is free."""
+
+    description: Description
+    settings: Settings
+    places: Places
+    aws_port: int | None = None
+    api_port: int | None = None
+    throttled: bool = True
+
+
 @contextmanager
-def served(
-    description: Description,
-    settings: Settings,
-    places: Places,
-    *,
-    aws_port: int | None = None,
-    api_port: int | None = None,
-    throttled: bool = True,
-    tell: Tell = lambda line: None,
-) -> Iterator[Served]:
-    """The environment of ``settings``, up for the length of the block.
+def served(order: Order, tell: Tell = lambda line: None) -> Iterator[Served]:
+    """The ordered environment, up for the length of the block.
 
     Raises a ``TapgenError``: a part missing, a port taken, the environment served already, a stack
     that does not deploy, a migration that fails.
     """
-    started = time.monotonic()
     _check_parts()
-    folder = places.data / settings.env
+    if order.api_port is not None:
+        # Before all the work, not after it.
+        _check_port(order.api_port)
     with ExitStack() as stack:
-        stack.enter_context(_alone(settings.env, folder))
-        embedded = stack.enter_context(lease.lease(places.embedded, aws_port))
-        session = stack.enter_context(
-            connect(local=True, home=places.embedded, profile=None, variables=os.environ)
-        )
-        code = _deployed(session, description, settings, places, tell)
-        live = _Stacks(session, description, settings.env, embedded)
-        postgres, redis = _databases(stack, folder, live)
-        environ = _environ(embedded, postgres, redis)
-        runtimes = _runtimes(stack, live, code, folder, environ)
-        _migrate(runtimes[live.migration], folder)
-        service = _service(stack, live, runtimes, folder, throttled=throttled)
-        port = _listen(stack, service, api_port)
-        yield Served(
-            env=settings.env,
-            url=f"http://127.0.0.1:{port}/{service.api.stage}",
-            key=next(iter(live.key_values().values()), ""),
-            embedded=embedded,
-            postgres=postgres,
-            redis=redis,
-            logs=folder / "logs",
-            seconds=time.monotonic() - started,
-        )
+        try:
+            up = _brought_up(order, stack, tell)
+        except OSError as error:
+            raise CannotWrite(Path(error.filename or order.places.data), error) from error
+        yield up
 
 
 def wait(up: Served, embedded_home: Path) -> None:
@@ -143,13 +128,48 @@ def wait(up: Served, embedded_home: Path) -> None:
             raise errors.PartEnded("Redis", folder / "redis.log")
 
 
+def _brought_up(order: Order, stack: ExitStack, tell: Tell) -> Served:
+    started = time.monotonic()
+    settings, places = order.settings, order.places
+    folder = places.data / settings.env
+    stack.enter_context(_alone(settings.env, folder))
+    embedded = stack.enter_context(lease.lease(places.embedded, order.aws_port))
+    session = stack.enter_context(
+        connect(local=True, home=places.embedded, profile=None, variables=os.environ)
+    )
+    with ThreadPoolExecutor(2) as pool:
+        # The servers come up while the stacks do.
+        starting = pool.submit(databases.postgres, stack, folder)
+        redis_starting = pool.submit(databases.redis, stack, folder)
+        code = _deployed(session, order, tell)
+    postgres, redis = starting.result(), redis_starting.result()
+    live = _Stacks(session, order.description, settings.env, embedded)
+    databases.set_owner_password(postgres, live.secret("DbSecretArn"), folder)
+    databases.set_cache_password(redis, live.secret("RedisSecretArn"), folder)
+    environ = databases.environ(embedded, postgres, redis)
+    runtimes = _runtimes(stack, live, code, folder, environ)
+    _migrate(runtimes[live.migration], folder)
+    service = _service(stack, live, runtimes, folder, throttled=order.throttled)
+    port = _listen(stack, service, order.api_port)
+    return Served(
+        env=settings.env,
+        url=f"http://127.0.0.1:{port}/{service.api.stage}",
+        key=next(iter(live.key_values().values()), ""),
+        embedded=embedded,
+        postgres=postgres,
+        redis=redis,
+        logs=folder / "logs",
+        seconds=time.monotonic() - started,
+    )
+
+
 class _Stacks:
     """What the stacks of an environment say of themselves."""
 
     def __init__(
         self, session: Session, description: Description, env: str, embedded: lease.Embedded
     ) -> None:
-        from tapgen.local.gateway.description import Live
+        from tapgen.local.gateway.reading import Live
 
         self.api = self._stack(session, description.stack_name("api", env))
         self.document = yaml_text.load(session.cloud.template(self.api.id))
@@ -200,6 +220,15 @@ def _check_parts() -> None:
             raise errors.ExtraMissing(package)
 
 
+def _check_port(port: int) -> None:
+    from tapgen.local.gateway.listener import HOST
+
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        raise PortTaken(port) from None
+
+
 @contextmanager
 def _alone(env: str, folder: Path) -> Iterator[None]:
     """Hold the environment's folder; a process that is gone holds nothing."""
@@ -220,13 +249,12 @@ def _alone(env: str, folder: Path) -> Iterator[None]:
         yield
 
 
-def _deployed(
-    session: Session, description: Description, settings: Settings, places: Places, tell: Tell
-) -> dict[str, tuple[Path, str]]:
+def _deployed(session: Session, order: Order, tell: Tell) -> dict[str, tuple[Path, str]]:
     """Bring the environment up in the embedded AWS; packages and digests by their key."""
+    settings, places = order.settings, order.places
     planned = rollout.prepare(
         session,
-        description,
+        order.description,
         settings,
         (),
         lambda_source=places.lambda_source,
@@ -252,92 +280,6 @@ def _deployed(
         if failed:
             raise errors.NotDeployed(settings.env, ", ".join(failed))
     return {built.key: (built.path, built.digest) for _, built in planned.assets}
-
-
-def _databases(
-    stack: ExitStack, folder: Path, live: _Stacks
-) -> tuple[data.PostgresServer, data.RedisServer]:
-    postgres = _postgres(stack, folder)
-    redis = stack.enter_context(data.redis(folder))
-    _set_owner_password(postgres, live.secret("DbSecretArn"), folder)
-    _set_cache_password(redis, live.secret("RedisSecretArn"))
-    return postgres, redis
-
-
-def _postgres(stack: ExitStack, folder: Path) -> data.PostgresServer:
-    until = time.monotonic() + LEFTOVER_SECONDS
-    while True:
-        try:
-            return stack.enter_context(data.postgres(folder))
-        except data.ServerFailed:
-            # The server of a command that was killed: it is on its way out, and then this starts.
-            held = (folder / "postgres" / "postmaster.pid").exists()
-            if not held or time.monotonic() > until:
-                raise
-            time.sleep(0.25)
-
-
-def _set_owner_password(
-    server: data.PostgresServer, secret: Mapping[str, str], folder: Path
-) -> None:
-    """RDS gives the owner the password of its secret; here somebody else has to."""
-    import ssl
-
-    import pg8000.native
-
-    try:
-        connection = pg8000.native.Connection(
-            server.superuser,
-            host=server.host,
-            port=server.port,
-            database=server.database,
-            password=server.superuser_password,
-            ssl_context=ssl.create_default_context(cafile=str(server.ca_file)),
-        )
-        role = pg8000.native.identifier(secret["username"])
-        password = pg8000.native.literal(secret["password"])
-        try:
-            connection.run(f"ALTER ROLE {role} PASSWORD {password}")
-        finally:
-            connection.close()
-    except pg8000.native.DatabaseError as error:
-        found = error.args[0].get("C", "") if isinstance(error.args[0], dict) else ""
-        raise errors.DataUnfit(folder, f"PostgreSQL refuses ({found})") from None
-
-
-def _set_cache_password(server: data.RedisServer, secret: Mapping[str, str]) -> None:
-    import redis
-
-    with redis.Redis(
-        host=server.host,
-        port=server.port,
-        username=server.admin,
-        password=server.admin_password,
-        ssl=True,
-        ssl_ca_certs=str(server.ca_file),
-        protocol=2,
-    ) as client:
-        client.execute_command(
-            "ACL", "SETUSER", secret["username"], "resetpass", f">{secret['password']}"
-        )
-
-
-def _environ(
-    embedded: lease.Embedded, postgres: data.PostgresServer, redis: data.RedisServer
-) -> dict[str, str]:
-    """Where the functions find here what the template's variables promise."""
-    return {
-        "AWS_ACCESS_KEY_ID": embedded.access_key,
-        "AWS_ENDPOINT_URL": embedded.url,
-        "AWS_SECRET_ACCESS_KEY": embedded.secret_key,
-        "DB_CA_BUNDLE": str(postgres.ca_file),
-        "DB_HOST": postgres.host,
-        "DB_PORT": str(postgres.port),
-        "REDIS_CA_BUNDLE": str(redis.ca_file),
-        "REDIS_PORT": str(redis.port),
-        "REDIS_PRIMARY_HOST": redis.host,
-        "REDIS_READER_HOST": redis.host,
-    }
 
 
 def _runtimes(
@@ -388,7 +330,8 @@ def _service(
     throttled: bool,
 ) -> Service:
     from tapgen.local.gateway import description
-    from tapgen.local.gateway.service import Request, Service
+    from tapgen.local.gateway.service import Service
+    from tapgen.local.gateway.turn import Request
 
     functions = description.functions(live.document, live.live)
     access_log = stack.enter_context((folder / "logs" / "access.log").open("a", buffering=1))

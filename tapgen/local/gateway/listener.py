@@ -16,7 +16,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tapgen.local.errors import PortTaken
-from tapgen.local.gateway.service import BODY_BYTES, Request, Service
+from tapgen.local.gateway.service import BODY_BYTES, Service
+from tapgen.local.gateway.turn import Request
 
 HOST = "127.0.0.1"
 # A client that says nothing for so long has gone.

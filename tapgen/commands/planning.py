@@ -1,0 +1,74 @@
+"""Shows what a run would change, whole, before it changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tapgen.commands import common
+
+if TYPE_CHECKING:
+    from tapgen.phases import Phase
+    from tapgen.review import Review, Reviewed
+
+# How a line of a change looks; the sign before it says the same without colour.
+_STYLES = {
+    "add": "green",
+    "change": "yellow",
+    "remove": "red",
+    "replace": "red",
+    "maybe": "magenta",
+    "keep": "cyan",
+}
+
+_ROUNDS = {
+    "detach": "importers of values that will change hold them literally; no resource changes",
+    "deploy": "everything as wanted; exports that are still imported stay",
+    "contract": "exports that nobody imports any more leave",
+}
+
+
+def show(review: Review, notes: Sequence[str]) -> int:
+    """Print the review to stderr; returns how many stacks would be acted on."""
+    from tapgen.plan import Action
+
+    common.table(
+        [(item.wanted.name, item.step.action.value, _why(item)) for item in review.stacks], err=True
+    )
+    for item in review.stacks:
+        if item.changes.before and not item.changes.is_empty:
+            _show_changes(item)
+    _show_rounds(review.phases)
+    common.say()
+    for note in notes:
+        common.say(note)
+    touched = {item.name for phase in review.phases[:-1] for item in phase.wanted}
+    acting = (Action.CREATE, Action.UPDATE, Action.RECREATE, Action.WAIT, Action.REFUSE)
+    return sum(item.step.action in acting or item.wanted.name in touched for item in review.stacks)
+
+
+def _why(item: Reviewed) -> str:
+    from tapgen.plan import Action
+
+    if item.step.action in (Action.UPDATE, Action.CREATE):
+        count = common.count(len(item.changes.resources), "resource")
+        return f"{item.step.why}: {count} ({item.source.value})"
+    return item.step.why
+
+
+def _show_changes(item: Reviewed) -> None:
+    from tapgen import diff_text
+
+    common.say()
+    for line in (*diff_text.lines(item.changes), *diff_text.finding_lines(item.findings)):
+        common.say_styled(line.text, _STYLES.get(line.style))
+
+
+def _show_rounds(phases: Sequence[Phase]) -> None:
+    if len(phases) == 1:
+        return
+    common.say(f"\nin {len(phases)} rounds, because exports in use leave or change:")
+    for number, phase in enumerate(phases, 1):
+        common.say(f"  {number} {phase.title}: {_ROUNDS[phase.title]}")
+        if phase.title != "deploy":
+            common.say(f"    {', '.join(item.name for item in phase.wanted)}")
