@@ -60,7 +60,7 @@ class Summary:
         if isinstance(end, StackFailed):
             return "failed", end.reason
         if stack in self.begun:
-            return "interrupted", "the operation runs on in AWS; the same command picks it up"
+            return "interrupted", "its operation may run on in AWS; the same command picks it up"
         return "not started", ""
 
     @property

@@ -43,12 +43,12 @@ def after(*events: Event, stacks: tuple[str, ...] = ("net",)) -> Summary:
         (StackSkipped("net", "base"), ("skipped", "base failed"), Exit.FAILED),
         (
             StackStarted("net", "create"),
-            ("interrupted", "the operation runs on in AWS; the same command picks it up"),
+            ("interrupted", "its operation may run on in AWS; the same command picks it up"),
             Exit.FAILED,
         ),
         (
             StackWaits("net", "UPDATE_IN_PROGRESS"),
-            ("interrupted", "the operation runs on in AWS; the same command picks it up"),
+            ("interrupted", "its operation may run on in AWS; the same command picks it up"),
             Exit.FAILED,
         ),
         (ResourceMoved("net", MOVED), ("not started", ""), Exit.FAILED),

@@ -226,7 +226,7 @@ def test_an_interrupted_deploy_leaves_nothing_half_prepared_and_is_picked_up(
     assert told.err.endswith("\ntapgen: interrupted\n")
     rows = [line.split(maxsplit=2) for line in told.out.splitlines()]
     assert [row[2] for row in rows if row[0] == "tap-dev-storage"] == [
-        "the operation runs on in AWS; the same command picks it up"
+        "its operation may run on in AWS; the same command picks it up"
     ]
     assert ["tap-dev-compute", "not", "started"] in rows
     assert waiting == "CREATE_IN_PROGRESS"

@@ -194,7 +194,7 @@ def test_the_functions_own_settings_are_content_with_what_is_set(
 
     assert settings.read(filled("ApiFunction")).cache.reader.port == 6379
     migrating = filled("MigrationFunction")
-    assert settings.database(migrating, secret="DB_MASTER_SECRET_ARN").secret_arn == "given"
+    assert settings.database(migrating, variable="DB_MASTER_SECRET_ARN").secret_arn == "given"
     assert settings.app_secret_arn(migrating) == "given"
 
 
