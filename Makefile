@@ -1,6 +1,7 @@
 # The same commands by hand and in CI. Everything happens in .venv, made on first need.
 
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+# 3.12 first: it is what the functions run on, and there is a PostgreSQL for it on the index.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ WORKERS ?= auto
 ENV ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format render check validate readme bench lock clean
+.PHONY: help setup demo test fuzz lint types format render check validate readme bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +43,7 @@ test: setup ## every test, with coverage
 lint: setup ## format and lint, changing nothing
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/bandit -q -r lambda_src
 
 types: setup ## mypy, strict
 	@$(BIN)/mypy
@@ -62,10 +64,15 @@ check: lint types test validate ## what CI runs
 readme: setup ## fill the generated parts of README.md
 	@$(BIN)/python tests/readme.py
 
+fuzz: setup ## schemathesis against the running API, 1,000 cases and more
+	@FUZZ_EXAMPLES=110 FUZZ_CASES=1000 $(BIN)/pytest tests/gateway/test_laptop.py -k schemathesis
+
 bench: setup ## speed, as ratios within one run
 	@test -x .tapgen/bench/bin/sceptre || { $(PYTHON) -m venv .tapgen/bench && \
 		.tapgen/bench/bin/python -m pip install -q --disable-pip-version-check sceptre==4.7.0 -e .; }
 	@$(BIN)/python tests/bench/run.py
+	@echo
+	@$(BIN)/python tests/bench/api.py
 
 lock: setup ## pin the newest versions that fit setup.cfg
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv

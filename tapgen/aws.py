@@ -7,6 +7,8 @@ clients are safe for that, its sessions are not).
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
+from botocore.session import Session
 
 from tapgen import names
 from tapgen.cloud import (
@@ -41,6 +44,7 @@ from tapgen.cloud import (
     CloudError,
     DeployedStack,
     ExpiredCredentials,
+    FunctionFailed,
     Kept,
     NoCredentials,
     Refused,
@@ -293,18 +297,38 @@ class AwsAccount:
 
     def upload(self, path: Path, bucket: str, key: str) -> bool:
         """Put a file into the bucket unless the key is there; True when it was sent now."""
-        owner = self.caller().account
-        where: dict[str, Any] = {"Bucket": bucket, "Key": key, "ExpectedBucketOwner": owner}
-        try:
-            self._aws.call("s3", "head_object", **where)
-        except Refused as error:
-            if error.code not in ("404", "NoSuchKey", "NotFound"):
-                raise
-        else:
+        if self.has_object(bucket, key):
             return False
-        with path.open("rb") as body:
-            self._aws.call("s3", "put_object", Body=body, **where)
+        self.put_object(bucket, key, path.read_bytes())
         return True
+
+    def has_object(self, bucket: str, key: str) -> bool:
+        """Whether the bucket, which must be this account's, holds the key."""
+        try:
+            self._aws.call("s3", "head_object", **self._object(bucket, key))
+        except Refused as error:
+            if error.code in ("404", "NoSuchKey", "NotFound"):
+                return False
+            raise
+        return True
+
+    def put_object(self, bucket: str, key: str, content: bytes) -> None:
+        """Write an object into a bucket, which must be this account's."""
+        self._aws.call("s3", "put_object", Body=content, **self._object(bucket, key))
+
+    def _object(self, bucket: str, key: str) -> dict[str, Any]:
+        owner = self.caller().account
+        return {"Bucket": bucket, "Key": key, "ExpectedBucketOwner": owner}
+
+    def invoke(self, function: str) -> str:
+        """Run a Lambda function to its end and return its answer (JSON)."""
+        answer = self._aws.call(
+            "lambda", "invoke", FunctionName=function, InvocationType="RequestResponse"
+        )
+        told = answer["Payload"].read().decode()
+        if "FunctionError" in answer:
+            raise FunctionFailed(function, _error_message(told))
+        return str(told)
 
     def snapshots(self, resource: Resource) -> list[Kept]:
         """The manual snapshots (CloudFormation's final ones count as such) of a data resource."""
@@ -357,6 +381,7 @@ def connect(profile: str | None = None, endpoint: Endpoint | None = None) -> Con
             region_name=names.REGION,
             aws_access_key_id=endpoint.access_key if endpoint else None,
             aws_secret_access_key=endpoint.secret_key if endpoint else None,
+            botocore_session=_of_nobody() if endpoint else None,
         )
 
     def make(service: str) -> Any:
@@ -369,11 +394,34 @@ def connect(profile: str | None = None, endpoint: Endpoint | None = None) -> Con
     return Connection(make)
 
 
+def _of_nobody() -> Session:
+    """A botocore session that no profile, file or variable of the user's has a say in."""
+    return Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+    )
+
+
+def _error_message(payload: str) -> str:
+    try:
+        told = json.loads(payload)
+    except ValueError:
+        return payload[:500]
+    return str(told.get("errorMessage", payload)) if isinstance(told, dict) else payload
+
+
 def _config(service: str, *, local: bool) -> Config:
+    # sts comes first: where nobody answers it, waiting through ten tries helps nobody.
+    tries = 3 if local or service == "sts" else 10
     return Config(
-        retries={"mode": "standard", "max_attempts": 10 if not local else 3},
+        # A function must not be run twice because its answer took long.
+        retries={"mode": "standard", "max_attempts": 1 if service == "lambda" else tries},
         connect_timeout=5,
-        read_timeout=60,
+        # The longest that a migration may take (the API tier), and a little more.
+        read_timeout=320 if service == "lambda" else 60,
         user_agent_extra="tapgen",
         # The embedded AWS has no names like bucket.s3.localhost.
         s3={"addressing_style": "path"} if local and service == "s3" else None,

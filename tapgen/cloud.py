@@ -152,6 +152,14 @@ class AccessDenied(Refused):
     """A permission is missing."""
 
 
+class FunctionFailed(CloudError):
+    """A Lambda function that was run and ended with an error of its own."""
+
+    def __init__(self, function: str, detail: str) -> None:
+        self.function, self.detail = function, detail
+        super().__init__(f"{function} failed: {detail}; its log group has the whole story")
+
+
 class CloudFormation(Protocol):
     """Stacks, change sets and events. Every method may raise ``CloudError``."""
 
@@ -220,6 +228,17 @@ class Account(Protocol):
 
     def upload(self, path: Path, bucket: str, key: str) -> bool:
         """Put a file into the bucket unless the key is there; True when it was sent now."""
+
+    def invoke(self, function: str) -> str:
+        """Run a Lambda function to its end and return its answer (JSON). An error of the function
+        is a ``CloudError`` too.
+        """
+
+    def has_object(self, bucket: str, key: str) -> bool:
+        """Whether the bucket holds the key."""
+
+    def put_object(self, bucket: str, key: str, content: bytes) -> None:
+        """Write an object."""
 
     def snapshots(self, resource: Resource) -> list[Kept]:
         """The snapshots made by hand or by CloudFormation of a database or a cache."""

@@ -77,13 +77,24 @@ class StackSkipped:
 
 
 @dataclass(frozen=True)
+class Migrated:
+    """The database's schema is what the stack's code expects; ``detail`` is the answer."""
+
+    stack: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class RoundStarted:
-    """One of several rounds begins, ``number`` of ``of``; ``stack`` is empty, it is about many."""
+    """One of several rounds begins, ``number`` of ``of``, for ``stacks``: what ended well for them
+    in an earlier one was half of the way. ``stack`` is empty, it is about many.
+    """
 
     title: str
     number: int
     of: int
     stack: str = ""
+    stacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,7 @@ Event = (
     | StackDone
     | StackFailed
     | StackSkipped
+    | Migrated
     | RoundStarted
     | MonitoringTrouble
 )

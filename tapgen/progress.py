@@ -17,6 +17,7 @@ import click
 
 from tapgen.events import (
     Event,
+    Migrated,
     MonitoringTrouble,
     ResourceMoved,
     RoundStarted,
@@ -173,6 +174,8 @@ def _told(event: Event) -> str:
             return f"failed: {failure(event)}"
         case StackSkipped(because=because):
             return f"skipped, because {because} failed"
+        case Migrated(detail=detail):
+            return f"migrated: {detail}"
         case RoundStarted(title=title, number=number, of=of):
             return f"round {number} of {of}: {title}"
         case MonitoringTrouble(trouble=trouble):

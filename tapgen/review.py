@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from tapgen import diff, graph, phases, plan, yaml_text
+from tapgen import diff, phases, plan, yaml_text
 from tapgen.cloud import CloudFormation, DeployedStack
 from tapgen.diff import StackChanges
 from tapgen.diff.findings import Finding, findings
@@ -93,8 +93,13 @@ def review(
 def _readable(
     wanted: Sequence[Wanted], steps: Mapping[str, Step], standing: Mapping[str, DeployedStack]
 ) -> list[str]:
-    """The stacks whose deployed template must be read: those that would be updated."""
-    return [item.name for item in wanted if steps[item.name].action is Action.UPDATE]
+    """The stacks whose deployed template must be read: those that would be updated, now or when
+    the operation under way has ended. A template without changes is known by its digest.
+    """
+    acting = (Action.UPDATE, Action.WAIT)
+    return [
+        item.name for item in wanted if item.name in standing and steps[item.name].action in acting
+    ]
 
 
 def _templates(cloud: CloudFormation, stacks: Sequence[DeployedStack]) -> dict[str, Document]:
@@ -113,6 +118,7 @@ def _compared(
         name: value for stack in standing.values() for name, value in stack.exports.items()
     }
     coming = dict(live)
+    taken: dict[str, Any] = {}
     found = {}
     for item in wanted:
         stack = standing.get(item.name)
@@ -124,7 +130,9 @@ def _compared(
             before = diff.deployed_side(stack, item.document, live)
         changes = diff.compare(item.name, before, diff.wanted_side(item, coming), account=account)
         found[item.name] = changes
-        coming = diff.exported(coming, changes)
+        # What one stack gives up, one before it may have taken over.
+        taken |= {each.name: each.after for each in changes.exports if each.action == "appears"}
+        coming = {**diff.exported(coming, changes), **taken}
     return found
 
 
@@ -163,13 +171,3 @@ def _source(step: Step, changes: StackChanges) -> Source:
     if step.action in (Action.WAIT, Action.REFUSE):
         return Source.UNKNOWN
     return Source.PREDICTED
-
-
-def imports_of(item: Wanted) -> frozenset[str]:
-    """The export names that a stack imports, in full."""
-    env = item.request.parameters
-    found = graph.imports({item.tier: item.document})
-    return frozenset(
-        wanted.name.replace("${EnvironmentSuffix}", env.get("EnvironmentSuffix", ""))
-        for wanted in found
-    )

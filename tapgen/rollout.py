@@ -7,25 +7,38 @@ packages the functions run), and put into plain values. Nothing is changed until
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
-from tapgen import assets, deploy, graph, names, package, plan, preflight, render
+from tapgen import assets, deploy, graph, migration, names, package, plan, preflight, render
 from tapgen.assets import Asset
 from tapgen.cloud import AccessDenied, CloudError, DeployedStack
 from tapgen.deploy import Run
 from tapgen.description import Description
 from tapgen.errors import TapgenError
-from tapgen.events import Event, MonitoringTrouble, RoundStarted, StackFailed, StackSkipped
+from tapgen.events import (
+    Event,
+    MonitoringTrouble,
+    RoundStarted,
+    StackDone,
+    StackFailed,
+    StackSkipped,
+    StackUnchanged,
+)
+from tapgen.operation import STALE_SECONDS, Watch
 from tapgen.package import Package
 from tapgen.phases import Phase
 from tapgen.plan import Action, Step, Wanted
 from tapgen.preflight import Database, Version
 from tapgen.resolve import Document
+from tapgen.schedule import Pause
 from tapgen.session import Session
 from tapgen.settings import Settings
 from tapgen.stack import Scope
+
+T = TypeVar("T")
 
 # Stack tags spread to every resource that takes tags, so nothing volatile is among them.
 PROJECT_TAGS = {
@@ -135,20 +148,29 @@ def carry_out(
     sending = replace(run, before=lambda item: _send(session, rollout, item))
     rounds = list(phases) or [Phase("deploy", rollout.wanted)]
     deployed = rollout.deployed
+
+    def survey() -> Mapping[str, DeployedStack | None]:
+        return deploy.survey(session.cloud, list(rollout.deployed))
+
+    outputs: dict[str, Mapping[str, str]] = {}
     for number, phase in enumerate(rounds, 1):
         if len(rounds) > 1:
-            yield RoundStarted(phase.title, number, len(rounds))
+            names = tuple(item.name for item in phase.wanted)
+            yield RoundStarted(phase.title, number, len(rounds), stacks=names)
         if number > 1:
-            deployed = deploy.survey(session.cloud, list(deployed))
+            deployed = yield from _patiently(run, survey)
         # A round's calls need tokens of their own: the same stack may have its turn in each.
         turn = replace(sending, id=f"{run.id}-{number}", still=phase.still)
-        failed = yield from _one_round(session, rollout, turn, phase, deployed)
+        failed = yield from _one_round(session, rollout, turn, phase, deployed, outputs)
         if failed:
             # Also those whose own turn went well: what they stand at now is half of the way.
             later = {item.name for rest in rounds[number:] for item in rest.wanted}
             for name in sorted(later - set(failed)):
                 yield StackSkipped(name, because=failed[0])
-            return
+            outputs = {name: told for name, told in outputs.items() if name not in later}
+            break
+    if not session.emulated:
+        yield from _migrations(session, rollout, outputs)
 
 
 def _one_round(
@@ -157,21 +179,66 @@ def _one_round(
     run: Run,
     phase: Phase,
     deployed: Mapping[str, DeployedStack | None],
+    outputs: dict[str, Mapping[str, str]],
 ) -> Generator[Event, None, list[str]]:
-    """Carry one round out; returns the names of the stacks that failed."""
+    """Carry one round out; returns the names of the stacks that failed, and puts the outputs of
+    those that stand as the round wants them into ``outputs``.
+    """
     failed = []
     for event in deploy.deploy(run, phase.wanted, deployed, rollout.producers):
         if isinstance(event, StackFailed):
             failed.append(event.stack)
+        elif isinstance(event, (StackDone, StackUnchanged)):
+            outputs[event.stack] = event.outputs
         yield event
+    ours = {item.name for item in rollout.wanted}
     for export in () if failed else phase.gone:
-        # What the next round relies on, asked of CloudFormation itself.
-        importers = session.cloud.importers(export)
-        if importers:
-            reason = f"still imports {export}, although its template no longer does"
-            yield StackFailed(importers[0], "", reason)
-            failed.append(importers[0])
+        for importer in (yield from _importers(run, export)):
+            if importer in ours:
+                reason = f"still imports {export}, although its template no longer does"
+            else:
+                reason = f"imports {export} since a moment ago, and is not part of this run"
+            yield StackFailed(importer, "", reason)
+            failed.append(importer)
     return failed
+
+
+def _importers(run: Run, export: str) -> Generator[Event, None, list[str]]:
+    """Who imports ``export``, asked of CloudFormation itself: the next round relies on nobody."""
+    started = run.clock.now()
+    while True:
+        found = yield from _patiently(run, lambda: run.cloud.importers(export))
+        # The answer may be older than the operation that has just ended.
+        if not found or run.clock.now() - started > STALE_SECONDS:
+            return found
+        run.clock.sleep(run.pace(0.0))
+
+
+def _patiently(run: Run, question: Callable[[], T]) -> Generator[Event, None, T]:
+    """Ask what no stack is about, with the patience that watching a stack has."""
+    asking = Watch(run.cloud, run.clock, run.pace, "account").patiently(question)
+    while True:
+        try:
+            step = next(asking)
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
+        if isinstance(step, Pause):
+            run.clock.sleep(step.seconds)
+        else:
+            yield step
+
+
+def _migrations(
+    session: Session, rollout: Rollout, outputs: Mapping[str, Mapping[str, str]]
+) -> Iterator[Event]:
+    for item in rollout.wanted:
+        for asset, built in rollout.assets:
+            if item.name in outputs and asset.parameter in item.request.parameters:
+                bucket = _bucket(session, rollout, asset)
+                due = migration.of(item, outputs[item.name], bucket, built.key)
+                if due is not None:
+                    yield from migration.run(session.account, due)
 
 
 def _linked_roles(session: Session, services: Sequence[str]) -> Iterator[Event]:

@@ -38,6 +38,8 @@ class Session:
     clock: Clock
     pace: Pace
     local: bool
+    # Whether stacks take no time, and have no data behind them, because an emulator answers.
+    emulated: bool = False
 
     @property
     def caller(self) -> Caller:
@@ -142,18 +144,20 @@ def connect(
         from tapgen.operation import aws_pace, local_pace
         from tapgen.schedule import SystemClock
 
+        emulated = local or _on_this_machine(variables)
         yield Session(
             asked,
             aws.AwsCloudFormation(connection),
             account,
             SystemClock(),
-            local_pace if local or _answers_at_once(variables) else aws_pace,
+            local_pace if emulated else aws_pace,
             local=local,
+            emulated=emulated,
         )
 
 
-def _answers_at_once(variables: Mapping[str, str]) -> bool:
-    """Whether the user's own endpoint is on this machine: an emulator's stacks take no minutes."""
+def _on_this_machine(variables: Mapping[str, str]) -> bool:
+    """Whether the user's own endpoint is on this machine, and so an emulator's."""
     url = variables.get("AWS_ENDPOINT_URL_CLOUDFORMATION") or variables.get("AWS_ENDPOINT_URL")
     return bool(url) and urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 

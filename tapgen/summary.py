@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from tapgen.errors import Exit
 from tapgen.events import (
     Event,
+    RoundStarted,
     StackDone,
     StackFailed,
     StackSkipped,
@@ -41,6 +42,9 @@ class Summary:
         """Learn from one event."""
         if isinstance(event, (StackStarted, StackWaits)):
             self.begun.add(event.stack)
+        elif isinstance(event, RoundStarted):
+            for stack in event.stacks:
+                self.ends.pop(stack, None)
         elif isinstance(event, (StackDone, StackFailed, StackSkipped, StackUnchanged)):
             self.ends[event.stack] = event
 

@@ -20,7 +20,7 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 
 
 def _printed(*arguments: str) -> str:
-    result = CliRunner().invoke(tapgen, arguments)
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(tapgen, arguments)
     assert result.exit_code == 0, result.output
     return f"```console\n$ tapgen {' '.join(arguments)}\n{result.stdout.rstrip()}\n```"
 

@@ -185,7 +185,6 @@ def test_reset_of_nothing_is_fine(offline: CommandLine) -> None:
     assert (told.status, told.err) == (0, "the embedded AWS is empty\n")
 
 
-@pytest.mark.xfail(strict=True, reason="boto3 still looks for the user's profile")
 def test_local_never_looks_at_the_user_s_own_credentials(here: CommandLine) -> None:
     told = here(
         *("deploy", "notification", "--local", "--env", "dev", "--yes"),

@@ -75,18 +75,15 @@ def deploy(
         account = session.caller.account
         seen = review.review(session.cloud, planned.wanted, planned.deployed, account)
         waiting = planning.show(seen, (*planned.notes, *planned.consents))
-        if not waiting and form == "text":
-            click.echo(
-                f"{env}: nothing to do, {common.count(len(planned.wanted), 'stack')} unchanged"
-            )
-            return Exit.DONE
         failed = [step.stack for step in planned.steps() if step.action.value == "recreate"]
         if waiting:
             common.confirm(f"Deploy {common.count(waiting, 'stack')} to {env}?", yes=yes)
         run = _run(session, settings.concurrency, failed if recreate_failed else ())
         stacks = [item.name for item in planned.wanted]
         events = rollout.carry_out(session, planned, run, seen.phases)
-        summary = _follow(events, stacks, session, form=form, verbose=verbose)
+        # Even with nothing to change: a run that died before its migrations is made up for.
+        show = waiting > 0
+        summary = _follow(events, stacks, session, form=form, verbose=verbose, unchanged=show)
         return _concluded(summary, env, form)
 
 
@@ -330,9 +327,19 @@ def _run(session: Session, concurrency: int, recreate: Sequence[str] = ()) -> Ru
 
 
 def _follow(
-    events: Iterator[Any], stacks: Sequence[str], session: Session, *, form: str, verbose: bool
+    events: Iterator[Any],
+    stacks: Sequence[str],
+    session: Session,
+    *,
+    form: str,
+    verbose: bool,
+    unchanged: bool = True,
 ) -> Summary:
-    """Show a run to its end; after Ctrl-C what is known of it, and status 130."""
+    """Show a run to its end; after Ctrl-C what is known of it, and status 130.
+
+    Without ``unchanged`` a person is not told of each stack that stays as it is.
+    """
+    from tapgen.events import StackUnchanged
     from tapgen.summary import Summary
 
     summary = Summary(stacks)
@@ -340,7 +347,8 @@ def _follow(
         with _progress(stacks, session, form, verbose) as progress, closing(events):  # type: ignore[type-var]
             for event in events:
                 summary.take(event)
-                progress.show(event)
+                if unchanged or form == "json" or not isinstance(event, StackUnchanged):
+                    progress.show(event)
     except KeyboardInterrupt:
         _show_rows(summary)
         raise
@@ -367,10 +375,10 @@ def _concluded(summary: Summary, env: str, form: str) -> Exit:
         result = {"stacks": ends, "outputs": summary.outputs(), "status": int(summary.status)}
         progress.write_json(sys.stdout, {"type": "result", **result})
         return summary.status
-    common.say()
     if summary.unchanged:
         _say_unchanged(env, len(summary.stacks))
         return summary.status
+    common.say()
     _show_rows(summary)
     _show_failures(summary)
     for stack, values in summary.outputs().items():

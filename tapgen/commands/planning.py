@@ -23,6 +23,7 @@ _STYLES = {
 
 _ROUNDS = {
     "detach": "importers of values that will change hold them literally; no resource changes",
+    "release": "exports that move to another stack leave the old one; no resource changes",
     "deploy": "everything as wanted; exports that are still imported stay",
     "contract": "exports that nobody imports any more leave",
 }
@@ -50,8 +51,10 @@ def show(review: Review, notes: Sequence[str]) -> int:
 def _why(item: Reviewed) -> str:
     from tapgen.plan import Action
 
-    if item.step.action in (Action.UPDATE, Action.CREATE):
-        count = common.count(len(item.changes.resources), "resource")
+    count = common.count(len(item.changes.resources), "resource")
+    if item.step.action is Action.CREATE:
+        return f"{item.step.why}: {count}"
+    if item.step.action is Action.UPDATE:
         return f"{item.step.why}: {count} ({item.source.value})"
     return item.step.why
 

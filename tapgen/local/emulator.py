@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tapgen.local import (
+    conditions,
     exports,
     operations,
     reach,
     replacement,
     resources,
+    reviews,
     rules,
     stack_events,
     state,
@@ -31,9 +33,11 @@ class Emulator:
         self._save_in_one_file()
         resources.install()
         replacement.install()
+        conditions.install()
         exports.install()
         self.operations.install()
         rules.install(self.operations)
+        reviews.install()
         self.faults.install()
         stack_events.StackEvents().install()
 

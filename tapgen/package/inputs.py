@@ -30,7 +30,8 @@ PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_28_aarch64")
 TARGET = f"Python {PYTHON} on aarch64"
 
 # Hidden files are left out as well: editors' and systems' own, and .env with its secrets.
-_LEFT_OUT = ("tests", "__pycache__", "requirements.in", LOCK)
+# openapi.yaml is for readers; nothing that runs needs it.
+_LEFT_OUT = ("tests", "__pycache__", "requirements.in", "openapi.yaml", LOCK)
 _LEFT_OUT_ENDINGS = (".pyc", ".pyo", "~")
 
 

@@ -51,13 +51,13 @@ def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 11
     subprocess.run([PYTHON, "-m", "compileall", "-q", str(PROJECT / "tapgen")], check=True)
     with tempfile.TemporaryDirectory() as folder:
-        print(f"{'':34}{'ratio':>7}  {'aim':<8} against")
+        print(f"{'':34}{'ratio':>7}  {'aim':<8} against")  # noqa: T201
         for comparison in comparisons(Path(folder)):
             ratio = compare(comparison, runs)
-            print(f"{comparison.name:<34}{ratio:>7.2f}  {comparison.limit:<8} {comparison.floor}")
+            print(f"{comparison.name:<34}{ratio:>7.2f}  {comparison.limit:<8} {comparison.floor}")  # noqa: T201
         peer = sceptre(Path(folder), runs)
         told = f"{peer:>7.2f}" if peer else "  not installed here (make bench does it)"
-        print(f"{'sceptre generate':<34}{told}  >= 4     tapgen render of the same templates")
+        print(f"{'sceptre generate':<34}{told}  >= 4     tapgen render of the same templates")  # noqa: T201
 
 
 def comparisons(folder: Path) -> list[Comparison]:

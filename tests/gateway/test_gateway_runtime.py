@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -286,25 +288,33 @@ def test_closing_twice_closes_nothing_of_anybody_else(runtime: Callable[..., Run
         os.close(number)
 
 
-def test_nothing_is_left_when_the_process_that_serves_is_killed(code: Path, log: Path) -> None:
-    reading, writing = os.pipe()
-    serving = os.fork()
-    if serving == 0:
-        # The one that will be killed: two environments, one of them busy for ever.
-        os.close(reading)
-        small = Runtime(Deployed(FUNCTION, code, {}, log))
-        found = call(small, do="child")
-        ThreadPoolExecutor(1).submit(call, small, do="spin")
-        time.sleep(0.1)
-        os.write(writing, json.dumps(found).encode() + b"\n")
-        time.sleep(30)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        found = json.loads(pipe.readline())
+# The one that will be killed: two environments, one of them busy for ever.
+SERVING = """
+import json, sys, threading, time
+from pathlib import Path
+from test_gateway_runtime import FUNCTION, Deployed, Runtime, call
+small = Runtime(Deployed(FUNCTION, Path(sys.argv[1]), {}, Path(sys.argv[2])))
+found = call(small, do="child")
+threading.Thread(target=call, args=(small,), kwargs={"do": "spin"}, daemon=True).start()
+time.sleep(0.1)
+print(json.dumps(found), flush=True)
+time.sleep(30)
+"""
 
-    os.kill(serving, 9)
-    os.waitpid(serving, 0)
+
+def test_nothing_is_left_when_the_process_that_serves_is_killed(code: Path, log: Path) -> None:
+    here = Path(__file__).parent
+    serving = subprocess.Popen(
+        [sys.executable, "-c", SERVING, str(code), str(log)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert serving.stdout is not None
+    found = json.loads(serving.stdout.readline())
+
+    serving.kill()
+    serving.communicate()
 
     assert gone(found["pid"])
     assert gone(found["child"])

@@ -27,9 +27,6 @@ from command_line import CommandLine, Told, ended, without_aws
 from tapgen import app
 from tapgen.local import data
 
-# One worker runs them all: each other one would start a system of its own.
-pytestmark = pytest.mark.xdist_group("laptop")
-
 VIDEO = {"title": "Opening night", "source_uri": "s3://videos/opening.mp4"}
 OPENAPI = app.LAMBDA_SOURCE / "video_metadata_api" / "openapi.yaml"
 # `make fuzz` asks for more; a run of a few hundred finds what breaks often.

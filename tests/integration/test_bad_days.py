@@ -252,9 +252,6 @@ def test_a_change_set_not_yet_carried_out_is_withdrawn(
     assert states(aws_account) == {}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the embedded AWS lists no change sets of a stack that is named by its id"
-)
 def test_a_change_set_of_a_colleague_is_not_withdrawn(
     tapgen: CommandLine, aws_account: Embedded
 ) -> None:
@@ -280,9 +277,6 @@ def test_a_change_set_of_a_colleague_is_not_withdrawn(
     assert status(aws_account, "tap-dev-network") == "REVIEW_IN_PROGRESS"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the embedded AWS gives a stack in review a new id with each change set"
-)
 def test_a_killed_run_is_picked_up_by_the_next(tapgen: CommandLine, aws_account: Embedded) -> None:
     late = {"service": "cloudformation", "status": 0, "delay": tapgen.while_running()}
     set_faults(aws_account, requests=[{"action": "DescribeChangeSet", **late}])

@@ -102,6 +102,7 @@ def test_the_emulator_has_what_the_launcher_touches(module: str, attribute: str)
 
 
 SIGNATURES = {
+    "engine._evaluate_conditions": "template params",
     "stacks._resolve_stack_outputs": "outputs_defs conditions resources param_values mappings "
     "stack_name stack_id",
     "stacks._resolve_refs": "value resources params conditions mappings stack_name stack_id",

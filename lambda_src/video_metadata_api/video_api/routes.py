@@ -21,7 +21,7 @@ from video_api.errors import (
     for_log,
 )
 from video_api.request import OneVideo
-from video_api.service import Service
+from video_api.service import HEALTH_KEPT_SECONDS, Service
 
 JSON = "application/json"
 _PATHS = {
@@ -87,7 +87,11 @@ class Routes:
 
     def _health(self) -> Response[str]:
         health = self._service().health(self._turn.deadline)
-        return _json(200 if health.database else 503, health.document())
+        if health.database:
+            return _json(200, health.document())
+        # Until then the answer stays what it is.
+        later = {"Retry-After": str(int(HEALTH_KEPT_SECONDS))}
+        return _json(503, health.document(), later)
 
     def _get(self) -> Response[str]:
         query = requests.query(self._turn.event)
