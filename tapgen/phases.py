@@ -28,6 +28,7 @@ from typing import Any
 
 from tapgen import graph, plan, render, stack
 from tapgen.cloud import DeployedStack
+from tapgen.diff import values
 from tapgen.errors import TapgenError
 from tapgen.plan import Wanted
 from tapgen.resolve import Document, Known, Unresolvable, text
@@ -77,6 +78,18 @@ class ForeignImporter(TapgenError):
         )
 
 
+class HiddenParameter(TapgenError):
+    """A stack that must be deployed as it runs, with a value that CloudFormation does not tell."""
+
+    def __init__(self, stack: str, parameters: Sequence[str]) -> None:
+        self.stack, self.parameters = stack, tuple(parameters)
+        super().__init__(
+            f"{stack} must let go of an export in the template it runs, and nobody can repeat its "
+            f"NoEcho {', '.join(parameters)}; nothing was changed: "
+            "take the export or its import out by hand, with the previous value of the parameter"
+        )
+
+
 def vanishing(item: Wanted, deployed: DeployedStack) -> tuple[str, ...]:
     """The exports that the deployed stack has and the wanted has not, sorted."""
     return tuple(sorted(set(deployed.exports) - set(export_keys(item))))
@@ -105,21 +118,21 @@ def phases(
     """The rounds that bring ``standing`` to ``wanted``, in order; one where nothing is in the way.
 
     ``changing`` holds, by stack, the exports whose value is expected to change. Raises
-    ``ForeignImporter``.
+    ``ForeignImporter`` and ``HiddenParameter``.
     """
     courses = _Courses.of(wanted, standing, changing)
     rounds = []
-    if courses.detached:
+    literal = {
+        item.name: detach(item, standing, courses.detached[item.name])
+        for item in wanted
+        if item.name in courses.detached
+    }
+    if literal:
         gone = tuple(sorted(set().union(*courses.detached.values())))
-        literal = tuple(
-            detach(item, standing, courses.detached[item.name])
-            for item in wanted
-            if item.name in courses.detached
-        )
-        rounds.append(Phase("detach", literal, still=True, gone=gone))
+        rounds.append(Phase("detach", tuple(literal.values()), still=True, gone=gone))
     if courses.moved:
         without = tuple(
-            release(item, standing, courses.moved[item.name])
+            release(item, standing, courses.moved[item.name], literal.get(item.name))
             for item in wanted
             if item.name in courses.moved
         )
@@ -202,6 +215,8 @@ def _rests(item: Wanted, standing: Standing, export: str, unsettled: set[str]) -
         for name in needed[section]:
             if new.get(section, {}).get(name, old[section][name]) != old[section][name]:
                 return False
+    if needed["Parameters"] & values.hidden(old):
+        return False
     given = item.request.parameters
     if any(given.get(n, parameters.get(n)) != parameters.get(n) for n in needed["Parameters"]):
         return False
@@ -213,12 +228,12 @@ def _rests(item: Wanted, standing: Standing, export: str, unsettled: set[str]) -
 def detach(item: Wanted, standing: Standing, exports: set[str]) -> Wanted:
     """The importer as it runs now, with the imports of ``exports`` replaced by today's values."""
     deployed = standing.stacks[item.name]
-    values = {
+    live = {
         name: value for stack in standing.stacks.values() for name, value in stack.exports.items()
     }
     document = standing.documents[item.name]
     known = Known.of(document, deployed.parameters)
-    held = {name: values[name] for name in exports}
+    held = {name: live[name] for name in exports}
     literal = dict(_with_literals(document, known, held))
     literal["Resources"] = {
         name: resource if resource == document["Resources"][name] else _marked(resource, held)
@@ -227,9 +242,14 @@ def detach(item: Wanted, standing: Standing, exports: set[str]) -> Wanted:
     return _as_it_runs(item, literal, deployed)
 
 
-def release(item: Wanted, standing: Standing, exports: set[str]) -> Wanted:
-    """The exporter as it runs now, without the outputs of ``exports``."""
-    deployed, document = standing.stacks[item.name], standing.documents[item.name]
+def release(
+    item: Wanted, standing: Standing, exports: set[str], detached: Wanted | None = None
+) -> Wanted:
+    """The exporter as it runs now, or as it was ``detached`` before, without the outputs of
+    ``exports``.
+    """
+    deployed = standing.stacks[item.name]
+    document = detached.document if detached else standing.documents[item.name]
     gone = _exporting(document, Known.of(document, deployed.parameters), exports)
     left = {key: output for key, output in document["Outputs"].items() if key not in gone}
     return _as_it_runs(item, {**document, "Outputs": left}, deployed)
@@ -276,6 +296,9 @@ def _exporting(document: Document, known: Known, exports: Collection[str]) -> di
 
 
 def _as_it_runs(item: Wanted, document: Document, deployed: DeployedStack) -> Wanted:
+    hidden = sorted(values.hidden(document) & set(deployed.parameters))
+    if hidden:
+        raise HiddenParameter(item.name, hidden)
     # With today's tags too: new ones would change every resource.
     return _variant(item, document, deployed.parameters, deployed.tags)
 

@@ -69,7 +69,7 @@ def review(
 ) -> Review:
     """Compare ``wanted`` (in dependency order) with what stands.
 
-    Raises ``phases.ForeignImporter`` and ``cloud.CloudError``.
+    Raises ``phases.ForeignImporter``, ``phases.HiddenParameter`` and ``cloud.CloudError``.
     """
     standing = {name: stack for name, stack in deployed.items() if stack is not None}
     steps = {item.name: plan.decide(item, deployed.get(item.name)) for item in wanted}

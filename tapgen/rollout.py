@@ -152,6 +152,17 @@ def carry_out(
     def survey() -> Mapping[str, DeployedStack | None]:
         return deploy.survey(session.cloud, list(rollout.deployed))
 
+    if len(rounds) > 1:
+        deployed = yield from _patiently(run, survey)
+        moved = [item.name for item in rollout.wanted if _has_moved(item.name, rollout, deployed)]
+        for name in moved:
+            yield StackFailed(name, "", "it has changed since the plan was made: run it again")
+        if moved:
+            for item in rollout.wanted:
+                if item.name not in moved:
+                    yield StackSkipped(item.name, because=moved[0])
+            return
+
     outputs: dict[str, Mapping[str, str]] = {}
     for number, phase in enumerate(rounds, 1):
         if len(rounds) > 1:
@@ -171,6 +182,18 @@ def carry_out(
             break
     if not session.emulated:
         yield from _migrations(session, rollout, outputs)
+
+
+def _has_moved(name: str, rollout: Rollout, deployed: Mapping[str, DeployedStack | None]) -> bool:
+    """Whether a stack is another than the rounds were planned for: they hold its template and its
+    values. One that was under way then is judged by its values.
+    """
+    then, now = rollout.deployed.get(name), deployed.get(name)
+    if then is None or now is None:
+        return then is not now
+    if then.status.endswith("_IN_PROGRESS"):
+        return (then.id, then.exports) != (now.id, now.exports)
+    return (then.id, then.status, then.changed) != (now.id, now.status, now.changed)
 
 
 def _one_round(

@@ -37,7 +37,7 @@ def test_a_deploy_tells_who_where_and_what_and_prints_the_outputs(
         account ACCOUNT, ap-northeast-1, as arn:aws:iam::ACCOUNT:root
         environment dev
 
-        tap-dev-notification  create  not deployed yet
+        tap-dev-notification  create  not deployed yet: 6 resources
 
         tap-dev-notification  creating, 6 changes
         tap-dev-notification  created in SECONDS
@@ -74,7 +74,8 @@ def test_a_changed_setting_is_an_update_that_names_it(
     told = deployed("deploy", "notification", "--env", "dev", "--yes")
 
     assert told.status == 0
-    assert "tap-dev-notification  update  tag Team\n" in told.err
+    assert "tap-dev-notification  update  tag Team: 0 resources (predicted" in told.err
+    assert "\ntap-dev-notification: 1 tag\n  +   tag Team: video\n" in told.err
     assert plain(told.out).startswith("tap-dev-notification  updated  SECONDS\n")
     assert status(aws_account, NOTIFICATION) == "UPDATE_COMPLETE"
 

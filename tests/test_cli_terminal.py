@@ -257,7 +257,7 @@ def test_ctrl_c_while_it_deploys_gives_the_terminal_back(
 
     assert screen.drawn.count("\x1b[?25l") == screen.drawn.count("\x1b[?25h") == 1
     assert screen.lines[-2:] == [
-        "tap-dev-notification  interrupted  the operation runs on in AWS; "
+        "tap-dev-notification  interrupted  its operation may run on in AWS; "
         "the same command picks it up",
         "tapgen: interrupted",
     ]

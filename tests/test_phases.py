@@ -43,13 +43,14 @@ def standing(
     documents: Mapping[str, Document],
     exports: Mapping[str, Mapping[str, str]],
     importers: Mapping[str, tuple[str, ...]],
+    **parameters: str,
 ) -> phases.Standing:
     stacks = {
         name: DeployedStack(
             id=f"arn:{name}",
             name=name,
             status="CREATE_COMPLETE",
-            parameters={"EnvironmentSuffix": "dev", "Name": "old"},
+            parameters={"EnvironmentSuffix": "dev", "Name": "old", **parameters},
             exports=exports.get(name, {}),
         )
         for name in documents
@@ -161,6 +162,125 @@ def test_an_importer_outside_the_run_stops_everything_by_name() -> None:
 
     assert str(caught.value) == (
         "tap-dev-maker would remove or change tap-dev-Topic, which billing imports without being "
-        "part of this run; nothing was changed: let it go of the value, or deploy it in the same "
-        "run"
+        "part of this run; nothing was changed: let billing go of the value first"
+    )
+
+
+def leaving(
+    old: Document, new: Document, *, changing: Mapping[str, list[str]] | None = None
+) -> list[phases.Phase]:
+    """The rounds in which ``Topic`` leaves the maker, while a user imports it until then."""
+    now = standing(
+        {"tap-dev-maker": old, "tap-dev-user": USER},
+        {"tap-dev-maker": {"tap-dev-Topic": "arn:topic"}},
+        {"tap-dev-Topic": ("tap-dev-user",)},
+    )
+    return list(phases.phases([wanted("maker", new), wanted("user", FREE)], now, changing or {}))
+
+
+NAME = {"Name": {"Type": "String", "Default": "old"}}
+OLD = document(
+    {"T": TOPIC, "Other": {"Type": "X"}},
+    {"Topic": exported("Topic", {"Ref": "T"})},
+    Parameters=NAME,
+)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        document({"T": {"Type": "X"}}),
+        document({"T": {**TOPIC, "Properties": {"TopicName": "another"}}}),
+        document({"T": TOPIC}, Parameters={"Name": {"Type": "String", "Default": "new"}}),
+    ],
+    ids=["type", "property", "parameter"],
+)
+def test_an_export_is_not_kept_when_what_is_behind_it_moves(new: Document) -> None:
+    found = leaving(OLD, new)
+
+    assert [phase.title for phase in found] == ["detach", "deploy"]
+    assert found[0].wanted[0].document["Resources"]["Rule"]["Properties"] == {"Topic": "arn:topic"}
+    assert found[1].wanted[0].document == new
+
+
+def test_an_export_is_not_kept_when_a_value_behind_it_is_imported_and_changes() -> None:
+    resource = {"Type": "X", "Properties": {"P": imported("Base")}}
+    old = document({"T": resource}, {"Topic": exported("Topic", {"Ref": "T"})})
+
+    found = leaving(old, document({"N": {"Type": "X"}}), changing={"base": ["tap-dev-Base"]})
+
+    assert [phase.title for phase in found] == ["detach", "deploy"]
+
+
+def test_an_export_that_a_condition_leaves_out_leaves_too() -> None:
+    shown = {"Topic": {**exported("Topic", {"Ref": "T"}), "Condition": "Shown"}}
+    when = {"Shown": {"Fn::Equals": [{"Ref": "Name"}, "old"]}}
+    other = {"Name": {"Type": "String", "Default": "other"}}
+    old = document({"T": {"Type": "X"}}, shown, Parameters=NAME, Conditions=when)
+    new = document({"T": {"Type": "X"}}, shown, Parameters=other, Conditions=when)
+
+    found = leaving(old, new)
+
+    # The condition would leave it out of any variant as well.
+    assert [phase.title for phase in found] == ["detach", "deploy"]
+    assert found[1].wanted[0].document == new
+
+
+def test_a_kept_output_makes_room_for_another_of_its_key() -> None:
+    renamed = exported("Renamed", {"Ref": "T"})
+    deploy, contract = leaving(OLD, document({"T": TOPIC}, {"Topic": renamed}, Parameters=NAME))
+
+    kept = deploy.wanted[0].document["Outputs"]
+    assert kept["Topic"] == renamed
+    assert kept["TopicKept"] == exported("Topic", {"Ref": "T"})
+    assert contract.wanted[0].document["Outputs"]["Topic"] == renamed
+
+
+def test_a_variant_has_the_capabilities_that_it_needs() -> None:
+    role = {"Type": "AWS::IAM::Role"}
+    old = document({"Role": role}, {"Topic": exported("Topic", {"Ref": "Role"})})
+
+    deploy, contract = leaving(old, document({"N": {"Type": "X"}}))
+
+    assert deploy.wanted[0].request.capabilities == ("CAPABILITY_NAMED_IAM",)
+    assert contract.wanted[0].request.capabilities == ()
+
+
+def test_an_export_that_another_stack_takes_over_is_released_first() -> None:
+    taking = document({"N": {"Type": "X"}}, {"Mine": exported("Topic", {"Ref": "N"})})
+    maker, taker = wanted("maker", document({"Other": {"Type": "X"}})), wanted("taker", taking)
+    now = standing({"tap-dev-maker": OLD}, {"tap-dev-maker": {"tap-dev-Topic": "arn"}}, {})
+
+    release, deploy = phases.phases([maker, taker], now, {})
+
+    (held,) = release.wanted
+    assert (release.title, release.still) == ("release", True)
+    assert held.document["Resources"] == OLD["Resources"]
+    assert list(held.document["Outputs"]) == [stack.DIGEST_OUTPUT]
+    assert held.request.parameters == {"EnvironmentSuffix": "dev", "Name": "old"}
+    assert deploy.wanted == (maker, taker)
+
+
+def test_a_value_that_cloudformation_hides_is_never_repeated_as_stars() -> None:
+    secret = {"Password": {"Type": "String", "NoEcho": True}}
+    body = document({"Topic": TOPIC}, {"Topic": exported("Topic", {"Ref": "Topic"})})
+    rule = {"Rule": {"Type": "X", "Properties": {"Topic": imported("Topic")}}}
+    user = document(rule, Parameters=secret)
+    item = plan.wanted(
+        "user", user, yaml_text.dump(user), env="dev", given={"Password": "p"}, tags={}
+    )
+    now = standing(
+        {"tap-dev-maker": body, "tap-dev-user": user},
+        {"tap-dev-maker": {"tap-dev-Topic": "arn:topic"}},
+        {"tap-dev-Topic": ("tap-dev-user",)},
+        Password="****",
+    )
+
+    with pytest.raises(phases.HiddenParameter) as caught:
+        phases.phases([wanted("maker", body), item], now, {"tap-dev-maker": ["tap-dev-Topic"]})
+
+    assert str(caught.value) == (
+        "tap-dev-user must let go of an export in the template it runs, and nobody can repeat its "
+        "NoEcho Password; nothing was changed: take the export or its import out by hand, with the "
+        "previous value of the parameter"
     )

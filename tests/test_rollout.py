@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from tapgen.aws import AwsAccount
 from tapgen.aws import Connection as AwsConnection
 from tapgen.cloud import Caller
 from tapgen.description import Description, UnknownTier
-from tapgen.events import MonitoringTrouble, StackFailed, StackStarted
+from tapgen.events import Event, Migrated, MonitoringTrouble, StackFailed, StackStarted
 from tapgen.operation import aws_pace
 from tapgen.plan import Action
 from tapgen.rollout import MissingProducer, NoBucket, Rollout
@@ -60,6 +60,10 @@ class Stage(Scene):
             lambda_source=app.LAMBDA_SOURCE,
             packages_folder=packages,
         )
+
+    def carried_out(self, planned: Rollout) -> Iterator[Event]:
+        """Every event of doing it."""
+        return rollout.carry_out(self.session, planned, self.run())
 
     def roll_out(self, planned: Rollout) -> dict[str, str]:
         """Do it, and return how each stack ended."""
@@ -112,7 +116,7 @@ def test_functions_find_their_package_in_the_bucket_that_this_run_made(packages:
         for name, value in stage.region.exports().items()
         if name == "tap-foundation-ArtifactBucketName"
     )
-    ((where, key),) = stage.account.objects
+    ((where, key),) = (at for at in stage.account.objects if at[1].startswith("lambda/"))
     api = stage.cloud.stack(stack_of("api"))
     assert api is not None
     assert where == bucket
@@ -361,7 +365,55 @@ def test_packages_are_sent_once(packages: Path) -> None:
     stage.roll_out(stage.prepare(packages, tags={"Team": "a"}))
 
     sent = [call for call in stage.region.calls if call.operation == "put_object"]
-    assert len(sent) == 1
+    assert [call.parameters["Key"].split("/")[0] for call in sent] == ["lambda", "migrated"]
+
+
+# Migrations
+
+
+def test_migrations_run_once_for_a_code_after_the_stack_that_has_them_stands(
+    packages: Path,
+) -> None:
+    stage = Stage()
+
+    events = list(stage.carried_out(stage.prepare(packages)))
+    again = list(stage.carried_out(stage.prepare(packages)))
+
+    told = [event for event in events if isinstance(event, Migrated)]
+    assert told == [Migrated(stack_of("api"), '{"applied": []}')]
+    (function,) = stage.account.invoked
+    assert "MigrationFunction" in function
+    assert not [event for event in again if isinstance(event, Migrated)]
+
+
+def test_failed_migrations_fail_their_stack_and_the_next_run_makes_up_for_them(
+    packages: Path,
+) -> None:
+    stage = Stage()
+    stage.account.function_error = "relation exists"
+
+    events = list(stage.carried_out(stage.prepare(packages)))
+    stage.account.function_error = ""
+    again = list(stage.carried_out(stage.prepare(packages)))
+
+    (failed,) = (event for event in events if isinstance(event, StackFailed))
+    assert failed.stack == stack_of("api")
+    assert failed.reason == (
+        f"the stack stands, its migrations do not: {stage.account.invoked[0]} failed: "
+        "relation exists; its log group has the whole story"
+    )
+    assert [event for event in again if isinstance(event, (Migrated, StackFailed))] == [
+        Migrated(stack_of("api"), '{"applied": []}')
+    ]
+
+
+def test_an_emulator_has_no_database_to_migrate(packages: Path) -> None:
+    stage = Stage()
+    stage.session = replace(stage.session, emulated=True)
+
+    list(stage.carried_out(stage.prepare(packages)))
+
+    assert stage.account.invoked == []
 
 
 def names(items: Sequence[Any]) -> list[str]:

@@ -187,7 +187,11 @@ def test_a_setting_updates_its_own_stack_and_no_other(line: CommandLine, account
     assert told.status == 0, told.err
     plan = told.err.split("\n\n")[1].splitlines()
     assert [line.split(maxsplit=2) for line in plan if "  keep" not in line] == [
-        ["tap-dev-api", "update", "parameter ApiLogRetentionDays"]
+        [
+            "tap-dev-api",
+            "update",
+            "parameter ApiLogRetentionDays: 4 resources (predicted from schemas)",
+        ]
     ]
     assert len(plan) == 8
     assert changed["retentionInDays"] == 60

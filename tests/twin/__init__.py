@@ -16,6 +16,7 @@
 ``client``      botocore's clients in front of it
 ``graphs``      random graphs of stacks
 ``scene``       small tiers and an environment on it: the stage that the engine's tests share
+``rounds``      the same for exports that leave, change and move
 
 What is left out: nested stacks, stack sets, imports of resources, macros, hooks, drift, templates
 from S3, rollback triggers.

@@ -6,6 +6,8 @@ database that is not, a key that nobody uploaded.
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +32,9 @@ class Account:
     objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
     snapshots: dict[str, list[str]] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
+    # The functions that were run, and what they fail with.
+    invoked: list[str] = field(default_factory=list)
+    function_error: str = ""
 
     def answer(self, service: str, operation: str, parameters: Params) -> dict[str, Any]:
         """The answer to one call. Raises ``Refusal``."""
@@ -80,8 +85,18 @@ class Account:
 
     def _put_object(self, p: Params) -> dict[str, Any]:
         self._owned(p)
-        self.objects[p["Bucket"], p["Key"]] = p["Body"].read()
+        body = p["Body"]
+        self.objects[p["Bucket"], p["Key"]] = body if isinstance(body, bytes) else body.read()
         return {}
+
+    def _invoke(self, p: Params) -> dict[str, Any]:
+        self.invoked.append(p["FunctionName"])
+        answer: dict[str, Any] = {"StatusCode": 200}
+        if self.function_error:
+            answer["FunctionError"] = "Unhandled"
+        told: dict[str, Any]
+        told = {"errorMessage": self.function_error} if self.function_error else {"applied": []}
+        return {**answer, "Payload": io.BytesIO(json.dumps(told).encode())}
 
     def _describe_db_snapshots(self, p: Params) -> dict[str, Any]:
         found = self.snapshots.get(p["DBInstanceIdentifier"], [])

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from troposphere import Sub, sns, ssm
+from troposphere import Ref, Sub, sns, ssm
 
 from tapgen import deploy, graph, names, review, rollout
 from tapgen.aws import AwsAccount, Connection
@@ -31,12 +31,14 @@ from twin.scene import ENV, Outcome, Scene, wanted
 class Part:
     """A tier: ``makes`` maps export keys to their topic's name, ``uses`` are keys that it imports.
 
-    A name ``@Key`` is the import of that key. ``beside`` are more resources.
+    A name ``@Key`` is the import of that key. ``beside`` are more resources; ``behind`` are those
+    of them that exports show in their topic's place.
     """
 
     makes: Mapping[str, str] = field(default_factory=dict)
     uses: Sequence[str] = ()
     beside: Sequence[Any] = ()
+    behind: Mapping[str, str] = field(default_factory=dict)
 
 
 def imported(key: str) -> Exported:
@@ -50,7 +52,8 @@ def stack_of(name: str, part: Part) -> Stack[None]:
     for key, called in part.makes.items():
         topic_name = imported(called[1:]) if called.startswith("@") else called
         topic = draft.add(sns.Topic(f"{key}Topic", TopicName=topic_name))
-        draft.export(key, topic.ref(), f"The topic {key}")
+        shown = Ref(part.behind[key]) if key in part.behind else topic.ref()
+        draft.export(key, shown, f"The topic {key}")
     for key in part.uses:
         draft.add(ssm.Parameter(f"Uses{key}", Type="String", Value=imported(key)))
     for resource in part.beside:
@@ -60,8 +63,12 @@ def stack_of(name: str, part: Part) -> Stack[None]:
     return draft.finish(None)
 
 
+@dataclass
 class Rounds(Scene):
     """An environment that is planned and carried out as the command does it."""
+
+    # More tags of every stack, as settings give them.
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Put a session of the command's in front of the twin."""
@@ -79,7 +86,10 @@ class Rounds(Scene):
         documents = {item.tier: item.document() for item in stacks}
         chosen = [item for item in stacks if not only or item.tier in set(only)]
         producers = graph.producers(documents)
-        items = wanted([item for item in chosen], **given)
+        items = [
+            replace(item, request=replace(item.request, tags={**item.request.tags, **self.tags}))
+            for item in wanted(chosen, **given)
+        ]
         place = {tier: number for number, tier in enumerate(graph.order(documents))}
         items.sort(key=lambda item: place[item.tier])
         deployed = deploy.survey(self.cloud, [f"tap-{ENV}-{tier}" for tier in documents])
@@ -94,7 +104,12 @@ class Rounds(Scene):
         **given: str,
     ) -> Outcome:
         """Plan and carry out, to the end."""
-        planned, seen = self.plan(parts, only, **given)
+        return self.carry_out_plan(*self.plan(parts, only, **given), recreate)
+
+    def carry_out_plan(
+        self, planned: Rollout, seen: Review, recreate: Iterable[str] = ()
+    ) -> Outcome:
+        """Carry a plan out that was made before, to the end."""
         stacks = [item.name for item in planned.wanted]
         events = rollout.carry_out(self.session, planned, self.run(recreate), seen.phases)
         return self.follow(events, stacks)
@@ -130,17 +145,6 @@ class Rounds(Scene):
             stack.name.split("-", 2)[2]: {name.split("-", 2)[2] for name in stack.imports}
             for stack in self.region.stacks.values()
             if stack.status != "DELETE_COMPLETE"
-        }
-
-    def held(self) -> dict[str, set[str]]:
-        """By tier, the values that its parameters hold."""
-        return {
-            stack.name.split("-", 2)[2]: {
-                str(held.properties["Value"])
-                for held in stack.held.values()
-                if held.type == "AWS::SSM::Parameter"
-            }
-            for stack in self.region.stacks.values()
         }
 
 
