@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from tapgen import __version__
-from tapgen.commands import describing, environments, local
+from tapgen.commands import describing, environments, local, planning
 from tapgen.errors import Exit, TapgenError
 
 
@@ -127,5 +127,5 @@ def _add(command: click.Command, group: click.Group) -> None:
         _DEBUG(command)
 
 
-for command in (*describing.COMMANDS, *environments.COMMANDS, *local.COMMANDS):
+for command in (*describing.COMMANDS, *planning.COMMANDS, *environments.COMMANDS, *local.COMMANDS):
     _add(command, main)

@@ -171,3 +171,25 @@ def _source(step: Step, changes: StackChanges) -> Source:
     if step.action in (Action.WAIT, Action.REFUSE):
         return Source.UNKNOWN
     return Source.PREDICTED
+
+
+def plain(review: Review) -> dict[str, Any]:
+    """The review as data for JSON."""
+    return {
+        "stacks": [
+            {
+                "stack": item.wanted.name,
+                "action": item.step.action.value,
+                "why": item.step.why,
+                "source": item.source.value,
+                "changes": diff.plain(item.changes),
+                "findings": diff.plain(item.findings),
+            }
+            for item in review.stacks
+        ],
+        "rounds": [
+            {"title": phase.title, "stacks": [item.name for item in phase.wanted]}
+            for phase in review.phases
+        ],
+        "importers": diff.plain(review.importers),
+    }

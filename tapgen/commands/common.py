@@ -187,6 +187,15 @@ def say(text: str = "") -> None:
     click.echo(text, err=True)
 
 
+def head(session: Session, env: str) -> None:
+    """Say who asks, where, and about which environment."""
+    caller = session.caller
+    where = "the embedded AWS" if session.local else f"account {caller.account}"
+    say(f"{where}, {caller.region}, as {caller.arn}")
+    say(f"environment {env}")
+    say()
+
+
 def count(number: int, noun: str) -> str:
     """``1 stack``, ``8 stacks``."""
     return f"{number} {noun}{'s' * (number != 1)}"

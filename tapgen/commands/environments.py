@@ -71,7 +71,7 @@ def deploy(
             lambda_source=app.LAMBDA_SOURCE,
             packages_folder=common.WORK_FOLDER / "packages",
         )
-        _head(session, env)
+        common.head(session, env)
         account = session.caller.account
         seen = review.review(session.cloud, planned.wanted, planned.deployed, account)
         waiting = planning.show(seen, (*planned.notes, *planned.consents))
@@ -115,7 +115,7 @@ def destroy(
         from tapgen import destroy as destroying
 
         settings = common.settled(session, env, common.describe(), config)
-        _head(session, env)
+        common.head(session, env)
         stacks = _stacks_of(session, env)
         standing = [destroying.look(session.cloud, stack) for stack in stacks]
         if not standing:
@@ -248,14 +248,6 @@ class NotDeployed(TapgenError):
         self.env, self.stacks = env, tuple(stacks)
         what = stacks[0] if len(stacks) == 1 else f"environment {env!r}"
         super().__init__(f"{what} is not deployed here; tapgen envs lists what is")
-
-
-def _head(session: Session, env: str) -> None:
-    caller = session.caller
-    where = "the embedded AWS" if session.local else f"account {caller.account}"
-    common.say(f"{where}, {caller.region}, as {caller.arn}")
-    common.say(f"environment {env}")
-    common.say()
 
 
 def _show_farewell(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from tapgen.commands import common
+from tapgen.errors import Exit
 
 if TYPE_CHECKING:
     from tapgen.phases import Phase
@@ -27,6 +31,52 @@ _ROUNDS = {
     "deploy": "everything as wanted; exports that are still imported stay",
     "contract": "exports that nobody imports any more leave",
 }
+
+
+@click.command()
+@click.argument("tiers", nargs=-1, metavar="[TIER]...")
+@common.env_option
+@common.aws_options
+@common.config_option
+@click.option("--set", "flags", multiple=True, metavar="KEY=VALUE", help="A setting of this run.")
+@click.option("--exit-code", is_flag=True, help="Exit 3 when anything would change.")
+@common.output_option("text", "json")
+def plan(
+    tiers: tuple[str, ...],
+    env: str,
+    local: bool,
+    profile: str | None,
+    config: Path,
+    flags: tuple[str, ...],
+    exit_code: bool,
+    form: str,
+) -> int:
+    """Show what a deploy would change, and change nothing."""
+    with common.opened(env, config, local=local, profile=profile) as session:
+        from tapgen import app, review, rollout
+        from tapgen.render import as_json
+
+        description = common.describe()
+        settings = common.settled(session, env, description, config, flags)
+        planned = rollout.prepare(
+            session,
+            description,
+            settings,
+            tiers,
+            lambda_source=app.LAMBDA_SOURCE,
+            packages_folder=common.WORK_FOLDER / "packages",
+        )
+        account = session.caller.account
+        seen = review.review(session.cloud, planned.wanted, planned.deployed, account)
+        common.head(session, env)
+        acting = show(seen, (*planned.notes, *planned.consents))
+        if form == "json":
+            click.echo(as_json(review.plain(seen)))
+        elif not acting:
+            click.echo(f"{env}: nothing to do, {common.count(len(seen.stacks), 'stack')} unchanged")
+        else:
+            click.echo(f"{env}: {common.count(acting, 'stack')} would be deployed")
+        return Exit.DIFFERENT if exit_code and acting else Exit.DONE
 
 
 def show(review: Review, notes: Sequence[str]) -> int:
@@ -75,3 +125,6 @@ def _show_rounds(phases: Sequence[Phase]) -> None:
         common.say(f"  {number} {phase.title}: {_ROUNDS[phase.title]}")
         if phase.title != "deploy":
             common.say(f"    {', '.join(item.name for item in phase.wanted)}")
+
+
+COMMANDS = (plan,)
