@@ -38,12 +38,14 @@ def test_a_plan_says_when_there_is_nothing_to_do(deployed: CommandLine) -> None:
 def test_a_plan_shows_what_would_change_and_from_what_to_what(
     deployed: CommandLine, aws_account: Embedded
 ) -> None:
+    cloudformation = client(aws_account, "cloudformation")
+    before = cloudformation.list_change_sets(StackName=NOTIFICATION)["Summaries"]
+
     told = deployed(*PLAN, "--exit-code", "--set", "tags=Team=video")
 
     assert (told.status, told.out) == (3, "dev: 1 stack would be deployed\n")
     assert f"\n{NOTIFICATION}: 1 tag\n  +   tag Team: video\n" in told.err
-    cloudformation = client(aws_account, "cloudformation")
-    assert cloudformation.list_change_sets(StackName=NOTIFICATION)["Summaries"] == []
+    assert cloudformation.list_change_sets(StackName=NOTIFICATION)["Summaries"] == before
 
 
 def test_a_plan_is_data_for_machines(deployed: CommandLine) -> None:
