@@ -26,7 +26,7 @@ from small_api import (
     told,
 )
 
-from tapgen.local.gateway import description
+from tapgen.local.gateway import description, validation
 from tapgen.local.gateway.errors import NotRunnable
 from tapgen.local.gateway.service import BODY_BYTES, InvokeFailed, InvokeTimedOut
 from tapgen.local.gateway.turn import Request
@@ -632,3 +632,14 @@ def test_a_template_that_cannot_be_served_is_refused_by_name(
         description.api(template(**change), LIVE)
 
     assert text in str(caught.value)
+
+
+def test_a_body_too_deep_to_compare_is_refused_like_any_other_bad_one() -> None:
+    model = validation.Model(
+        {"type": "object", "properties": {"tags": {"type": "array", "uniqueItems": True}}}
+    )
+    deep = "[" * 900 + "]" * 900
+
+    problems = model.problems(f'{{"tags": [{deep}, {deep}]}}'.encode())
+
+    assert problems in (["the body is nested too deep"], ["tags: uniqueItems"])

@@ -51,7 +51,11 @@ class Model:
             document = json.loads(body.decode("utf-8"), parse_constant=_not_json)
         except (ValueError, RecursionError):
             return ["the body is not JSON"]
-        return self.judge(document)
+        try:
+            return self.judge(document)
+        except RecursionError:
+            # What can be read can still be too deep to compare item by item.
+            return ["the body is nested too deep"]
 
     def judge(self, document: object) -> list[str]:
         """The same for a document that was read already."""
