@@ -10,7 +10,7 @@ WORKERS ?= auto
 ENV ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz lint types format render check validate readme bench lock clean
+.PHONY: help setup demo quick test fuzz lint types format render check validate readme bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ demo: setup ## render, then deploy the whole pipeline on the embedded AWS
 
 test: setup ## every test, with coverage
 	@$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
+
+quick: setup ## the tests that start no server, in about a minute
+	@$(BIN)/pytest -n $(WORKERS) -m 'not served'
 
 lint: setup ## format and lint, changing nothing
 	@$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,3 +28,16 @@ __all__ = ["aws_account", "documents", "embedded", "offline", "open_folder", "pa
 def documents() -> dict[str, dict[str, Any]]:
     """Every stack's document by tier name. Shared: read it, change a copy."""
     return app.documents()
+
+
+# What starts servers and processes, by fixture or by folder; `make quick` leaves it out.
+_SERVED = {"embedded", "aws_account", "tapgen", "deployed", "account", "postgres", "redis"}
+_FOLDERS = ("integration", "gateway", "lambda_src", "local")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that needs a server, so that the others can be run without thinking."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in _FOLDERS or _SERVED & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.served)
