@@ -55,25 +55,12 @@ def deploy(
     All tiers, or those named; the foundation too, where the account has none yet.
     """
     with common.opened(env, config, local=local, profile=profile) as session:
-        from tapgen import app, review, rollout
+        from tapgen import rollout
         from tapgen.commands import planning
 
-        description = common.describe()
-        rollout.selected(description, tiers)
         if concurrency is not None:
             flags = (*flags, f"concurrency={concurrency}")
-        settings = common.settled(session, env, description, config, flags)
-        planned = rollout.prepare(
-            session,
-            description,
-            settings,
-            tiers,
-            lambda_source=app.LAMBDA_SOURCE,
-            packages_folder=common.WORK_FOLDER / "packages",
-        )
-        common.head(session, env)
-        account = session.caller.account
-        seen = review.review(session.cloud, planned.wanted, planned.deployed, account)
+        settings, planned, seen = planning.prepared(session, env, config, flags, tiers)
         waiting = planning.show(seen, (*planned.notes, *planned.consents))
         failed = [step.stack for step in planned.steps() if step.action.value == "recreate"]
         if waiting:

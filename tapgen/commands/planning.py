@@ -14,6 +14,9 @@ from tapgen.errors import Exit
 if TYPE_CHECKING:
     from tapgen.phases import Phase
     from tapgen.review import Review, Reviewed
+    from tapgen.rollout import Rollout
+    from tapgen.session import Session
+    from tapgen.settings import Settings
 
 # How a line of a change looks; the sign before it says the same without colour.
 _STYLES = {
@@ -53,22 +56,10 @@ def plan(
 ) -> int:
     """Show what a deploy would change, and change nothing."""
     with common.opened(env, config, local=local, profile=profile) as session:
-        from tapgen import app, review, rollout
+        from tapgen import review
         from tapgen.render import as_json
 
-        description = common.describe()
-        settings = common.settled(session, env, description, config, flags)
-        planned = rollout.prepare(
-            session,
-            description,
-            settings,
-            tiers,
-            lambda_source=app.LAMBDA_SOURCE,
-            packages_folder=common.WORK_FOLDER / "packages",
-        )
-        account = session.caller.account
-        seen = review.review(session.cloud, planned.wanted, planned.deployed, account)
-        common.head(session, env)
+        _, planned, seen = prepared(session, env, config, flags, tiers)
         acting = show(seen, (*planned.notes, *planned.consents))
         if form == "json":
             click.echo(as_json(review.plain(seen)))
@@ -77,6 +68,32 @@ def plan(
         else:
             click.echo(f"{env}: {common.count(acting, 'stack')} would be deployed")
         return Exit.DIFFERENT if exit_code and acting else Exit.DONE
+
+
+def prepared(
+    session: Session, env: str, config: Path, flags: Sequence[str], tiers: Sequence[str]
+) -> tuple[Settings, Rollout, Review]:
+    """All that a run would need and change, with a line on who asks; nothing is changed."""
+    from tapgen import app, review, rollout
+
+    description = common.describe()
+    description.chosen(tiers)
+    settings = common.settled(session, env, description, config, flags)
+    planned = rollout.prepare(
+        session,
+        description,
+        settings,
+        tiers,
+        lambda_source=app.LAMBDA_SOURCE,
+        packages_folder=common.WORK_FOLDER / "packages",
+    )
+    common.head(session, env)
+    account = session.caller.account
+    return (
+        settings,
+        planned,
+        review.review(session.cloud, planned.wanted, planned.deployed, account),
+    )
 
 
 def show(review: Review, notes: Sequence[str]) -> int:
