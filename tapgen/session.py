@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +140,9 @@ def connect(
         connection.client("sts")
         pool = stack.enter_context(ThreadPoolExecutor(max_workers=1))
         asked = pool.submit(account.caller)
+        # A moment for the question to get out of the house: what follows here is all computing,
+        # and would keep the interpreter from the thread that asks.
+        wait([asked], timeout=0.01)
         gc.enable()
         from tapgen.operation import aws_pace, local_pace
         from tapgen.schedule import SystemClock
