@@ -12,7 +12,7 @@ import pytest
 from twin import Account, Twin, faults
 from twin.scene import Scene
 
-from tapgen import app, destroy, graph, rollout
+from tapgen import app, destroy, graph, rollout, rounds
 from tapgen.aws import AwsAccount
 from tapgen.aws import Connection as AwsConnection
 from tapgen.cloud import Caller
@@ -20,7 +20,8 @@ from tapgen.description import Description, UnknownTier
 from tapgen.events import Event, Migrated, MonitoringTrouble, StackFailed, StackStarted
 from tapgen.operation import aws_pace
 from tapgen.plan import Action
-from tapgen.rollout import MissingProducer, NoBucket, Rollout
+from tapgen.rollout import MissingProducer, Rollout
+from tapgen.rounds import NoBucket
 from tapgen.session import Session
 from tapgen.settings import Settings
 from tapgen.stack import Scope
@@ -63,12 +64,12 @@ class Stage(Scene):
 
     def carried_out(self, planned: Rollout) -> Iterator[Event]:
         """Every event of doing it."""
-        return rollout.carry_out(self.session, planned, self.run())
+        return rounds.carry_out(self.session, planned, self.run())
 
     def roll_out(self, planned: Rollout) -> dict[str, str]:
         """Do it, and return how each stack ended."""
         names = [item.name for item in planned.wanted]
-        events = rollout.carry_out(self.session, planned, self.run())
+        events = rounds.carry_out(self.session, planned, self.run())
         outcome = self.follow(events, names)
         assert not [e for e in outcome.events if isinstance(e, StackFailed)]
         return {stack: how for stack, how, _ in outcome.summary.rows()}
@@ -280,7 +281,7 @@ def test_a_linked_role_that_may_not_be_made_is_told_and_the_run_goes_on(packages
 
     planned = stage.prepare(packages)
     outcome = stage.follow(
-        rollout.carry_out(stage.session, planned, stage.run()),
+        rounds.carry_out(stage.session, planned, stage.run()),
         [item.name for item in planned.wanted],
     )
 
@@ -350,7 +351,7 @@ def test_a_package_without_a_bucket_fails_its_stack_in_words(packages: Path) -> 
     missing = dict.fromkeys(planned.bucket_stacks, "tap-nobody")
 
     outcome = stage.follow(
-        rollout.carry_out(stage.session, replace(planned, bucket_stacks=missing), stage.run()),
+        rounds.carry_out(stage.session, replace(planned, bucket_stacks=missing), stage.run()),
         [item.name for item in planned.wanted],
     )
 

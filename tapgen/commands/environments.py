@@ -55,7 +55,7 @@ def deploy(
     All tiers, or those named; the foundation too, where the account has none yet.
     """
     with common.opened(env, config, local=local, profile=profile) as session:
-        from tapgen import rollout
+        from tapgen import rounds
         from tapgen.commands import planning
 
         if concurrency is not None:
@@ -67,7 +67,7 @@ def deploy(
             common.confirm(f"Deploy {common.count(waiting, 'stack')} to {env}?", yes=yes)
         run = _run(session, settings.concurrency, failed if recreate_failed else ())
         stacks = [item.name for item in planned.wanted]
-        events = rollout.carry_out(session, planned, run, seen.phases)
+        events = rounds.carry_out(session, planned, run, seen.phases)
         # Even with nothing to change: a run that died before its migrations is made up for.
         show = waiting > 0
         summary = _follow(events, stacks, session, form=form, verbose=verbose, unchanged=show)

@@ -14,7 +14,7 @@ from typing import Any
 
 from troposphere import Ref, Sub, sns, ssm
 
-from tapgen import deploy, graph, names, review, rollout
+from tapgen import deploy, graph, names, review, rounds
 from tapgen.aws import AwsAccount, Connection
 from tapgen.cloud import Caller
 from tapgen.operation import aws_pace
@@ -111,7 +111,7 @@ class Rounds(Scene):
     ) -> Outcome:
         """Carry a plan out that was made before, to the end."""
         stacks = [item.name for item in planned.wanted]
-        events = rollout.carry_out(self.session, planned, self.run(recreate), seen.phases)
+        events = rounds.carry_out(self.session, planned, self.run(recreate), seen.phases)
         return self.follow(events, stacks)
 
     def kill_at(self, call: int, moment: str) -> None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tapgen import aws, rollout, yaml_text
+from tapgen import aws, rollout, rounds, yaml_text
 from tapgen.cloud import DeployedStack
 from tapgen.deploy import Run
 from tapgen.description import Description
@@ -274,7 +274,7 @@ def _deployed(session: Session, order: Order, tell: Tell) -> dict[str, tuple[Pat
         )
         failed = [
             event.stack
-            for event in rollout.carry_out(session, planned, run)
+            for event in rounds.carry_out(session, planned, run)
             if isinstance(event, StackFailed)
         ]
         if failed:

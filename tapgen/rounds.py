@@ -1,0 +1,194 @@
+"""Carries a rollout out, round by round: roles first, packages as their stacks' turns come,
+migrations last.
+
+What is to be done was found out before (``rollout``) and so were the rounds (``phases``); each
+round is a deployment of its own (``deploy``). Between two rounds CloudFormation itself is asked
+whether the next one may rely on what this one did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from tapgen import deploy, migration
+from tapgen.assets import Asset
+from tapgen.cloud import AccessDenied, CloudError, DeployedStack
+from tapgen.deploy import Run
+from tapgen.events import (
+    Event,
+    MonitoringTrouble,
+    RoundStarted,
+    StackDone,
+    StackFailed,
+    StackSkipped,
+    StackUnchanged,
+)
+from tapgen.operation import STALE_SECONDS, Watch
+from tapgen.phases import Phase
+from tapgen.plan import Action, Wanted
+from tapgen.rollout import Rollout
+from tapgen.schedule import Pause
+from tapgen.session import Session
+
+T = TypeVar("T")
+
+
+class NoBucket(CloudError):
+    """Nowhere to put a package."""
+
+    def __init__(self, export: str) -> None:
+        self.export = export
+        super().__init__(f"no bucket for the packages: {export} is not exported; deploy foundation")
+
+
+def carry_out(
+    session: Session, rollout: Rollout, run: Run, phases: Sequence[Phase] = ()
+) -> Iterator[Event]:
+    """Change AWS to what the rollout wants, and tell what happens. Raises ``cloud.CloudError``.
+
+    ``phases`` are the rounds to do it in; none means one round of everything.
+    """
+    if any(step.action in (Action.CREATE, Action.RECREATE) for step in rollout.steps()):
+        yield from _linked_roles(session, rollout.roles)
+    sending = replace(run, before=lambda item: _send(session, rollout, item))
+    rounds = list(phases) or [Phase("deploy", rollout.wanted)]
+    deployed = rollout.deployed
+
+    def survey() -> Mapping[str, DeployedStack | None]:
+        return deploy.survey(session.cloud, list(rollout.deployed))
+
+    if len(rounds) > 1:
+        deployed = yield from _patiently(run, survey)
+        moved = [item.name for item in rollout.wanted if _has_moved(item.name, rollout, deployed)]
+        for name in moved:
+            yield StackFailed(name, "", "it has changed since the plan was made: run it again")
+        if moved:
+            for item in rollout.wanted:
+                if item.name not in moved:
+                    yield StackSkipped(item.name, because=moved[0])
+            return
+
+    outputs: dict[str, Mapping[str, str]] = {}
+    for number, phase in enumerate(rounds, 1):
+        if len(rounds) > 1:
+            names = tuple(item.name for item in phase.wanted)
+            yield RoundStarted(phase.title, number, len(rounds), stacks=names)
+        if number > 1:
+            deployed = yield from _patiently(run, survey)
+        # A round's calls need tokens of their own: the same stack may have its turn in each.
+        turn = replace(sending, id=f"{run.id}-{number}", still=phase.still)
+        failed = yield from _one_round(session, rollout, turn, phase, deployed, outputs)
+        if failed:
+            # Also those whose own turn went well: what they stand at now is half of the way.
+            later = {item.name for rest in rounds[number:] for item in rest.wanted}
+            for name in sorted(later - set(failed)):
+                yield StackSkipped(name, because=failed[0])
+            outputs = {name: told for name, told in outputs.items() if name not in later}
+            break
+    if not session.emulated:
+        yield from _migrations(session, rollout, outputs)
+
+
+def _has_moved(name: str, rollout: Rollout, deployed: Mapping[str, DeployedStack | None]) -> bool:
+    """Whether a stack is another than the rounds were planned for: they hold its template and its
+    values. One that was under way then is judged by its values.
+    """
+    then, now = rollout.deployed.get(name), deployed.get(name)
+    if then is None or now is None:
+        return then is not now
+    if then.status.endswith("_IN_PROGRESS"):
+        return (then.id, then.exports) != (now.id, now.exports)
+    return (then.id, then.status, then.changed) != (now.id, now.status, now.changed)
+
+
+def _one_round(
+    session: Session,
+    rollout: Rollout,
+    run: Run,
+    phase: Phase,
+    deployed: Mapping[str, DeployedStack | None],
+    outputs: dict[str, Mapping[str, str]],
+) -> Generator[Event, None, list[str]]:
+    """Carry one round out; returns the names of the stacks that failed, and puts the outputs of
+    those that stand as the round wants them into ``outputs``.
+    """
+    failed = []
+    for event in deploy.deploy(run, phase.wanted, deployed, rollout.producers):
+        if isinstance(event, StackFailed):
+            failed.append(event.stack)
+        elif isinstance(event, (StackDone, StackUnchanged)):
+            outputs[event.stack] = event.outputs
+        yield event
+    ours = {item.name for item in rollout.wanted}
+    for export in () if failed else phase.gone:
+        for importer in (yield from _importers(run, export)):
+            if importer in ours:
+                reason = f"still imports {export}, although its template no longer does"
+            else:
+                reason = f"imports {export} since a moment ago, and is not part of this run"
+            yield StackFailed(importer, "", reason)
+            failed.append(importer)
+    return failed
+
+
+def _importers(run: Run, export: str) -> Generator[Event, None, list[str]]:
+    """Who imports ``export``, asked of CloudFormation itself: the next round relies on nobody."""
+    started = run.clock.now()
+    while True:
+        found = yield from _patiently(run, lambda: run.cloud.importers(export))
+        # The answer may be older than the operation that has just ended.
+        if not found or run.clock.now() - started > STALE_SECONDS:
+            return found
+        run.clock.sleep(run.pace(0.0))
+
+
+def _patiently(run: Run, question: Callable[[], T]) -> Generator[Event, None, T]:
+    """Ask what no stack is about, with the patience that watching a stack has."""
+    asking = Watch(run.cloud, run.clock, run.pace, "account").patiently(question)
+    while True:
+        try:
+            step = next(asking)
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
+        if isinstance(step, Pause):
+            run.clock.sleep(step.seconds)
+        else:
+            yield step
+
+
+def _migrations(
+    session: Session, rollout: Rollout, outputs: Mapping[str, Mapping[str, str]]
+) -> Iterator[Event]:
+    for item in rollout.wanted:
+        for asset, built in rollout.assets:
+            if item.name in outputs and asset.parameter in item.request.parameters:
+                bucket = _bucket(session, rollout, asset)
+                due = migration.of(item, outputs[item.name], bucket, built.key)
+                if due is not None:
+                    yield from migration.run(session.account, due)
+
+
+def _linked_roles(session: Session, services: Sequence[str]) -> Iterator[Event]:
+    for service in services:
+        try:
+            session.account.ensure_service_linked_role(service)
+        except AccessDenied as error:
+            # Nearly every account has the role; only its very first cluster would miss it.
+            yield MonitoringTrouble("account", f"{error}; going on without")
+
+
+def _send(session: Session, rollout: Rollout, item: Wanted) -> None:
+    for asset, built in rollout.assets:
+        if asset.parameter in item.request.parameters:
+            session.account.upload(built.path, _bucket(session, rollout, asset), built.key)
+
+
+def _bucket(session: Session, rollout: Rollout, asset: Asset) -> str:
+    # Read now: the account's own stack may have been made in this run.
+    stack = session.cloud.stack(rollout.bucket_stacks[asset.bucket_export])
+    if stack is None or asset.bucket_export not in stack.exports:
+        raise NoBucket(asset.bucket_export)
+    return stack.exports[asset.bucket_export]
