@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from local_aws import aws_account, embedded
 from permissions import open_folder
 
 from tapgen import app
+
+# Whoever starts the tests in the background of a shell without job control has them ignore Ctrl-C,
+# and with them every process they start and interrupt on purpose.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A red run is about the change at hand: the same examples each time, and no clock. To look for new
 # ones: pytest --hypothesis-profile=search
