@@ -254,11 +254,14 @@ class AwsAccount:
 
     def __init__(self, connection: Connection) -> None:
         self._aws = connection
+        self._caller: Caller | None = None
 
     def caller(self) -> Caller:
-        """Who is asking."""
-        answer = self._aws.call("sts", "get_caller_identity")
-        return Caller(answer["Account"], answer["Arn"], names.REGION)
+        """Who is asking; asked once, since every S3 call names the bucket's owner by it."""
+        if self._caller is None:
+            answer = self._aws.call("sts", "get_caller_identity")
+            self._caller = Caller(answer["Account"], answer["Arn"], names.REGION)
+        return self._caller
 
     def ensure_service_linked_role(self, service: str) -> bool:
         """Make a service's linked role where it is missing; True when it was made now."""

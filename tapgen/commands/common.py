@@ -196,6 +196,11 @@ def head(session: Session, env: str) -> None:
     say()
 
 
+def say_unchanged(env: str, stacks: int) -> None:
+    """The result of a run, or a plan, that has nothing to do."""
+    click.echo(f"{env}: nothing to do, {count(stacks, 'stack')} unchanged")
+
+
 def count(number: int, noun: str) -> str:
     """``1 stack``, ``8 stacks``."""
     return f"{number} {noun}{'s' * (number != 1)}"

@@ -355,7 +355,7 @@ def _concluded(summary: Summary, env: str, form: str) -> Exit:
         progress.write_json(sys.stdout, {"type": "result", **result})
         return summary.status
     if summary.unchanged:
-        _say_unchanged(env, len(summary.stacks))
+        common.say_unchanged(env, len(summary.stacks))
         return summary.status
     common.say()
     _show_rows(summary)
@@ -366,10 +366,6 @@ def _concluded(summary: Summary, env: str, form: str) -> Exit:
             click.echo(f"\n{stack}")
             common.table(rows, indent="  ")
     return summary.status
-
-
-def _say_unchanged(env: str, stacks: int) -> None:
-    click.echo(f"{env}: nothing to do, {common.count(stacks, 'stack')} unchanged")
 
 
 def _show_rows(summary: Summary) -> None:

@@ -64,7 +64,7 @@ def plan(
         if form == "json":
             click.echo(as_json(review.plain(seen)))
         elif not acting:
-            click.echo(f"{env}: nothing to do, {common.count(len(seen.stacks), 'stack')} unchanged")
+            common.say_unchanged(env, len(seen.stacks))
         else:
             click.echo(f"{env}: {common.count(acting, 'stack')} would be deployed")
         return Exit.DIFFERENT if exit_code and acting else Exit.DONE
