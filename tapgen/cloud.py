@@ -7,11 +7,11 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tapgen.errors import TapgenError
 
@@ -198,6 +198,21 @@ class CloudFormation(Protocol):
 
     def importers(self, export: str) -> list[str]:
         """The names of the stacks that import ``export``."""
+
+
+class Services(Protocol):
+    """Any service, asked in botocore's words: for who looks at deployed resources themselves.
+
+    Answers are botocore's plain dictionaries. Both methods may raise ``CloudError``.
+    """
+
+    def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Call one operation (``"ec2", "describe_vpcs"``) and return its answer."""
+
+    def pages(
+        self, service: str, operation: str, member: str, **arguments: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the items under ``member`` over all pages of an operation that has pages."""
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,14 @@ from tapgen import names
 from tapgen.errors import TapgenError, UsageError
 
 if TYPE_CHECKING:
-    from tapgen.cloud import Account, Caller, CloudFormation
-    from tapgen.operation import Pace
-    from tapgen.schedule import Clock
+    from tapgen.cloud import Account, Caller, CloudFormation, Services
+    from tapgen.engine.operation import Pace
+    from tapgen.engine.schedule import Clock
 
 
 @dataclass(frozen=True)
 class Session:
-    """Who we are, where, and the two doors to it.
+    """Who we are, where, and the doors to it.
 
     The question who we are goes out at once and is waited for when the answer is first used, so
     that it costs no time of its own.
@@ -35,6 +35,7 @@ class Session:
     asked: Future[Caller]
     cloud: CloudFormation
     account: Account
+    services: Services
     clock: Clock
     pace: Pace
     local: bool
@@ -144,14 +145,15 @@ def connect(
         # and would keep the interpreter from the thread that asks.
         wait([asked], timeout=0.01)
         gc.enable()
-        from tapgen.operation import aws_pace, local_pace
-        from tapgen.schedule import SystemClock
+        from tapgen.engine.operation import aws_pace, local_pace
+        from tapgen.engine.schedule import SystemClock
 
         emulated = local or _on_this_machine(variables)
         yield Session(
             asked,
             aws.AwsCloudFormation(connection),
             account,
+            connection,
             SystemClock(),
             local_pace if emulated else aws_pace,
             local=local,

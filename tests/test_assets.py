@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tapgen import app, assets, package
-from tapgen.assets import Asset, BucketNotImported, UnknownPackage
+from tapgen import app, package
+from tapgen.engine import assets
+from tapgen.engine.assets import Asset, BucketNotImported, UnknownPackage
 
 BUCKET = {"Fn::ImportValue": "tap-foundation-ArtifactBucketName"}
 

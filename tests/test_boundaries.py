@@ -33,7 +33,7 @@ LAPTOP = "tapgen.local.gateway.laptop"
 TIERS_USE = {"tapgen.iam", "tapgen.names", "tapgen.policies", "tapgen.stack"}
 
 # What renders, asks AWS and changes it.
-ENGINE = {"aws", "cloud", "deploy", "destroy", "plan", "render", "rollout", "session", "settings"}
+ENGINE = {"aws", "cloud", "engine", "render", "session", "settings"}
 
 
 @dataclass(frozen=True)
@@ -196,8 +196,18 @@ def test_one_module_knows_the_tiers() -> None:
 
 
 def test_describing_brings_in_nothing_of_the_engine() -> None:
-    assert reached("tapgen.app").isdisjoint(f"tapgen.{name}" for name in ENGINE)
+    assert not {name for name in reached("tapgen.app") if name.split(".")[1] in ENGINE}
     assert "tapgen.tiers.network" in reached("tapgen.app")
+
+
+def test_the_engine_knows_no_tier_no_command_and_no_emulator() -> None:
+    inside = {name for name in sources() if name.startswith("tapgen.engine.")}
+    met = {other for name in inside for other in reached(name)}
+
+    assert len(inside) > 10
+    assert not {name for name in met if name.split(".")[1] in {"app", "cli", "commands", "tiers"}}
+    # The session may lease the embedded AWS; the engine is handed the session.
+    assert {use.name for use in uses() if use.module in inside and use.of("tapgen.local")} == set()
 
 
 def test_the_command_line_is_the_outermost_layer() -> None:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tapgen import causes
 from tapgen.cloud import StackEvent
+from tapgen.engine import causes
 
 STACK = "AWS::CloudFormation::Stack"
 

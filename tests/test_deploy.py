@@ -9,14 +9,14 @@ from twin import Twin, faults
 from twin.scene import ENV, TAGS, Outcome, Scene, graph_of, tier, wanted
 from twin.service import Service
 
-from tapgen.errors import Exit
-from tapgen.events import (
+from tapgen.engine.events import (
     ResourceMoved,
     StackFailed,
     StackStarted,
     StackWaits,
 )
-from tapgen.plan import Wanted
+from tapgen.engine.plan import Wanted
+from tapgen.errors import Exit
 
 CHAIN = {"network": [], "data": ["network"], "api": ["data"]}
 

@@ -11,13 +11,13 @@ from twin.scene import Scene, graph_of, tier, wanted
 from twin.service import Service
 
 from tapgen.cloud import ExpiredCredentials
-from tapgen.errors import Exit
-from tapgen.events import (
+from tapgen.engine.events import (
     MonitoringTrouble,
     ResourceMoved,
     StackDone,
     StackStarted,
 )
+from tapgen.errors import Exit
 
 
 def test_a_lost_answer_does_nothing_twice() -> None:

@@ -16,15 +16,15 @@ from twin import Killed, Twin
 from twin.graphs import TIERS, graphs, producers_of
 from twin.scene import ENV, Outcome, Scene, graph_of, wanted
 
-from tapgen import deploy
-from tapgen.errors import Exit
-from tapgen.events import (
+from tapgen.engine import deploy
+from tapgen.engine.events import (
     StackDone,
     StackStarted,
     StackUnchanged,
 )
-from tapgen.plan import GOOD
-from tapgen.summary import Summary
+from tapgen.engine.plan import GOOD
+from tapgen.engine.summary import Summary
+from tapgen.errors import Exit
 
 
 def check_order(scene: Scene, edges: Mapping[str, Sequence[str]], outcome: Outcome) -> None:

@@ -11,12 +11,12 @@ from twin.client import Twin
 from twin.graphs import graphs, producers_of
 from twin.scene import ENV, Scene, graph_of, tier
 
-from tapgen import destroy
 from tapgen.aws import AwsAccount, Connection
 from tapgen.cloud import DeployedStack, Kept, Refused, Resource
-from tapgen.destroy import Blocked, Keeping, Standing
+from tapgen.engine import destroy
+from tapgen.engine.destroy import Blocked, Keeping, Standing
+from tapgen.engine.events import StackDone, StackFailed, StackStarted, StackUnchanged, StackWaits
 from tapgen.errors import Exit
-from tapgen.events import StackDone, StackFailed, StackStarted, StackUnchanged, StackWaits
 
 CHAIN = {"network": [], "data": ["network"], "api": ["data"]}
 REFUSAL = "Export tap-dev-NetworkArn cannot be deleted as it is in use by tap-dev-foreign"

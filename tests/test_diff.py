@@ -20,7 +20,7 @@ from tapgen.diff.changes import (
     SectionChange,
     TagChange,
 )
-from tapgen.plan import Wanted
+from tapgen.engine.plan import Wanted
 
 ABSENT = Mark.ABSENT
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tapgen import diff
 from tapgen.diff import Mark, Side, leaves, values
+from tapgen.diff.replaced import Answer
 from tapgen.diff.values import Reference
-from tapgen.replaced import Answer
 
 NAMES = st.sampled_from(["a", "b", "c.d", "Name", "Key", "Value"])
 SCALARS = st.one_of(st.integers(0, 3), st.booleans(), st.sampled_from(["x", "y", "{", "3", ""]))

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tapgen import diff, diff_text
+from tapgen import diff
 from tapgen.diff import AfterApply, Mark, Side, findings
+from tapgen.diff import text as diff_text
 from tapgen.diff.access import AccessChange
 from tapgen.diff.findings import Finding
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tapgen.diff import leaves, secrets, values
+from tapgen.diff.replaced import Answer
 from tapgen.diff.values import Mark, Reference, Scope
-from tapgen.replaced import Answer
 
 DOCUMENT: dict[str, Any] = {
     "Parameters": {

@@ -10,9 +10,9 @@ from twin import faults
 from twin.scene import Scene, tier
 
 from tapgen.cloud import DeployedStack, Throttled
-from tapgen.events import Event, MonitoringTrouble, ResourceMoved
-from tapgen.operation import Watch, Watching, aws_pace, local_pace
-from tapgen.schedule import Pause
+from tapgen.engine.events import Event, MonitoringTrouble, ResourceMoved
+from tapgen.engine.operation import Watch, Watching, aws_pace, local_pace
+from tapgen.engine.schedule import Pause
 
 NETWORK = "tap-dev-network"
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tapgen import phases, plan, stack, yaml_text
+from tapgen import stack, yaml_text
 from tapgen.cloud import DeployedStack
-from tapgen.plan import Wanted
+from tapgen.engine import phases, plan, variants
+from tapgen.engine.plan import Wanted
 from tapgen.resolve import Document
 
 TOPIC = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": {"Fn::Sub": "t-${Name}"}}}
@@ -44,7 +45,7 @@ def standing(
     exports: Mapping[str, Mapping[str, str]],
     importers: Mapping[str, tuple[str, ...]],
     **parameters: str,
-) -> phases.Standing:
+) -> variants.Standing:
     stacks = {
         name: DeployedStack(
             id=f"arn:{name}",
@@ -55,7 +56,7 @@ def standing(
         )
         for name in documents
     }
-    return phases.Standing(stacks, documents, importers)
+    return variants.Standing(stacks, documents, importers)
 
 
 USER = document({"Rule": {"Type": "X", "Properties": {"Topic": imported("Topic")}}})
@@ -276,7 +277,7 @@ def test_a_value_that_cloudformation_hides_is_never_repeated_as_stars() -> None:
         Password="****",
     )
 
-    with pytest.raises(phases.HiddenParameter) as caught:
+    with pytest.raises(variants.HiddenParameter) as caught:
         phases.phases([wanted("maker", body), item], now, {"tap-dev-maker": ["tap-dev-Topic"]})
 
     assert str(caught.value) == (

@@ -9,9 +9,9 @@ import botocore.session
 import pytest
 from twin.scene import tier, wanted
 
-from tapgen import plan
 from tapgen.cloud import DeployedStack
-from tapgen.plan import Action, MissingParameter, Wanted
+from tapgen.engine import plan
+from tapgen.engine.plan import Action, MissingParameter, Wanted
 
 ITEM = wanted([tier("network")])[0]
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tapgen import preflight
 from tapgen.cloud import DeployedStack
-from tapgen.preflight import Database, NoSuchVersion, Version
+from tapgen.engine import preflight
+from tapgen.engine.preflight import Database, NoSuchVersion, Version
 
 OFFERED = ["15.9", "16.8", "16.9", "16.10", "17.2"]
 GONE = "AWS no longer creates postgres 16.6: it will be 16.10, the newest of the same major version"

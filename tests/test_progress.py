@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tapgen import progress
 from tapgen.cloud import StackEvent
-from tapgen.events import (
+from tapgen.commands import progress
+from tapgen.engine.events import (
     Event,
     MonitoringTrouble,
     ResourceMoved,

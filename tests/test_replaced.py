@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tapgen import replaced, replaced_table
-from tapgen.replaced import Answer
+from tapgen.diff import replaced, replaced_table
+from tapgen.diff.replaced import Answer
 
 
 def schema(kind: str) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from twin import Killed, faults
 from twin.rounds import Part, Rounds
 
 from tapgen.cloud import AccessDenied
-from tapgen.phases import ForeignImporter
-from tapgen.plan import Action
-from tapgen.review import Review, Reviewed, Source
+from tapgen.engine.phases import ForeignImporter
+from tapgen.engine.plan import Action
+from tapgen.engine.review import Review, Reviewed, Source
 
 MAKER, USER = Part({"A": "a"}), Part(uses=["A"])
 BOTH = {"maker": MAKER, "user": USER}

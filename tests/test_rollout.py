@@ -12,16 +12,17 @@ import pytest
 from twin import Account, Twin, faults
 from twin.scene import Scene
 
-from tapgen import app, destroy, graph, rollout, rounds
+from tapgen import app, graph
 from tapgen.aws import AwsAccount
 from tapgen.aws import Connection as AwsConnection
 from tapgen.cloud import Caller
 from tapgen.description import Description, UnknownTier
-from tapgen.events import Event, Migrated, MonitoringTrouble, StackFailed, StackStarted
-from tapgen.operation import aws_pace
-from tapgen.plan import Action
-from tapgen.rollout import MissingProducer, Rollout
-from tapgen.rounds import NoBucket
+from tapgen.engine import destroy, rollout, rounds
+from tapgen.engine.events import Event, Migrated, MonitoringTrouble, StackFailed, StackStarted
+from tapgen.engine.operation import aws_pace
+from tapgen.engine.plan import Action
+from tapgen.engine.rollout import MissingProducer, Rollout
+from tapgen.engine.rounds import NoBucket
 from tapgen.session import Session
 from tapgen.settings import Settings
 from tapgen.stack import Scope
@@ -46,10 +47,13 @@ class Stage(Scene):
         self.description = description
         self.account = self.twin.account
         self.region.page_size = 10
-        door = AwsAccount(AwsConnection(self.twin.client))
+        services = AwsConnection(self.twin.client)
+        door = AwsAccount(services)
         asked: Future[Caller] = Future()
         asked.set_result(door.caller())
-        self.session = Session(asked, self.cloud, door, self.region.clock, aws_pace, local=False)
+        self.session = Session(
+            asked, self.cloud, door, services, self.region.clock, aws_pace, local=False
+        )
 
     def prepare(self, packages: Path, *tiers: str, env: str = "dev", **settings: Any) -> Rollout:
         """What a run of the command would do."""

@@ -20,9 +20,9 @@ from twin.graphs import graphs
 from twin.rounds import Part, Rounds, imports_of
 from twin.scene import Outcome
 
+from tapgen.engine.events import RoundStarted, StackFailed, StackSkipped
+from tapgen.engine.phases import ForeignImporter
 from tapgen.errors import Exit
-from tapgen.events import RoundStarted, StackFailed, StackSkipped
-from tapgen.phases import ForeignImporter
 
 LITERAL = ["no changes", "accepted", "listed"]
 Parts = Mapping[str, Part]

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twin import VirtualClock
 
-from tapgen import schedule
-from tapgen.events import Event, StackDone, StackFailed, StackSkipped, StackStarted
-from tapgen.schedule import Pause, Procedure
+from tapgen.engine import schedule
+from tapgen.engine.events import Event, StackDone, StackFailed, StackSkipped, StackStarted
+from tapgen.engine.schedule import Pause, Procedure
 
 
 class Script:

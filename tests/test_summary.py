@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tapgen.cloud import StackEvent
-from tapgen.errors import Exit
-from tapgen.events import (
+from tapgen.engine.events import (
     Event,
     MonitoringTrouble,
     ResourceMoved,
@@ -19,7 +18,8 @@ from tapgen.events import (
     StackUnchanged,
     StackWaits,
 )
-from tapgen.summary import Summary, clock_time
+from tapgen.engine.summary import Summary, clock_time
+from tapgen.errors import Exit
 
 MOVED = StackEvent("1", datetime(2026, 1, 1, tzinfo=UTC), "Vpc", "vpc-1", "AWS::EC2::VPC", "X")
 

@@ -17,11 +17,11 @@ from tapgen.errors import Declined, Exit, TapgenError, UsageError
 
 if TYPE_CHECKING:
     from tapgen.cloud import DeployedStack, Kept
-    from tapgen.deploy import Run
-    from tapgen.destroy import Keeping, Standing
-    from tapgen.progress import Progress
+    from tapgen.commands.progress import Progress
+    from tapgen.engine.deploy import Run
+    from tapgen.engine.destroy import Keeping, Standing
+    from tapgen.engine.summary import Summary
     from tapgen.session import Session
-    from tapgen.summary import Summary
 
 
 @click.command()
@@ -55,8 +55,8 @@ def deploy(
     All tiers, or those named; the foundation too, where the account has none yet.
     """
     with common.opened(env, config, local=local, profile=profile) as session:
-        from tapgen import rounds
         from tapgen.commands import planning
+        from tapgen.engine import rounds
 
         if concurrency is not None:
             flags = (*flags, f"concurrency={concurrency}")
@@ -99,7 +99,7 @@ def destroy(
     The data goes too only with --delete-data and the suffix typed again.
     """
     with common.opened(env, config, local=local, profile=profile) as session:
-        from tapgen import destroy as destroying
+        from tapgen.engine import destroy as destroying
 
         settings = common.settled(session, env, common.describe(), config)
         common.head(session, env)
@@ -141,8 +141,8 @@ def destroy(
 def status(env: str, local: bool, profile: str | None, config: Path, form: str) -> None:
     """Show each stack's status, and whether it runs today's template."""
     with common.opened(env, config, local=local, profile=profile) as session:
-        from tapgen import deploy as deploying
         from tapgen import graph, stack
+        from tapgen.engine import deploy as deploying
         from tapgen.render import as_json
 
         description = common.describe()
@@ -180,8 +180,8 @@ def outputs(
 ) -> None:
     """Print what the stacks of an environment export and show."""
     with common.opened(env, config, local=local, profile=profile) as session:
-        from tapgen import deploy as deploying
-        from tapgen import rollout
+        from tapgen.engine import deploy as deploying
+        from tapgen.engine import rollout
         from tapgen.render import as_json
 
         description = common.describe()
@@ -292,7 +292,7 @@ def _removed(session: Session, left: Sequence[Kept]) -> Exit:
 
 
 def _run(session: Session, concurrency: int, recreate: Sequence[str] = ()) -> Run:
-    from tapgen.deploy import Run
+    from tapgen.engine.deploy import Run
     from tapgen.session import new_run_id
 
     return Run(
@@ -318,8 +318,8 @@ def _follow(
 
     Without ``unchanged`` a person is not told of each stack that stays as it is.
     """
-    from tapgen.events import StackUnchanged
-    from tapgen.summary import Summary
+    from tapgen.engine.events import StackUnchanged
+    from tapgen.engine.summary import Summary
 
     summary = Summary(stacks)
     try:
@@ -335,7 +335,8 @@ def _follow(
 
 
 def _progress(stacks: Sequence[str], session: Session, form: str, verbose: bool) -> Progress:
-    from tapgen import __version__, progress
+    from tapgen import __version__
+    from tapgen.commands import progress
 
     if form == "json":
         progress.write_json(sys.stdout, {"type": "version", "tapgen": __version__, "ui": "1.0"})
@@ -346,7 +347,7 @@ def _progress(stacks: Sequence[str], session: Session, form: str, verbose: bool)
 
 
 def _concluded(summary: Summary, env: str, form: str) -> Exit:
-    from tapgen import progress
+    from tapgen.commands import progress
 
     if form == "json":
         keys = ("stack", "end", "detail")
@@ -376,8 +377,8 @@ def _show_rows(summary: Summary) -> None:
 
 
 def _show_failures(summary: Summary) -> None:
-    from tapgen.events import StackFailed
-    from tapgen.progress import failure
+    from tapgen.commands.progress import failure
+    from tapgen.engine.events import StackFailed
 
     for end in summary.ends.values():
         if isinstance(end, StackFailed):
@@ -413,7 +414,7 @@ def _state(deployed: DeployedStack | None, digest: str | None) -> tuple[str, str
 
 
 def _condition(stacks: Sequence[DeployedStack]) -> tuple[str, str, str]:
-    from tapgen.plan import GOOD
+    from tapgen.engine.plan import GOOD
 
     if not stacks:
         return "", "not deployed", ""

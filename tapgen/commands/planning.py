@@ -12,9 +12,9 @@ from tapgen.commands import common
 from tapgen.errors import Exit
 
 if TYPE_CHECKING:
-    from tapgen.phases import Phase
-    from tapgen.review import Review, Reviewed
-    from tapgen.rollout import Rollout
+    from tapgen.engine.phases import Phase
+    from tapgen.engine.review import Review, Reviewed
+    from tapgen.engine.rollout import Rollout
     from tapgen.session import Session
     from tapgen.settings import Settings
 
@@ -56,7 +56,7 @@ def plan(
 ) -> int:
     """Show what a deploy would change, and change nothing."""
     with common.opened(env, config, local=local, profile=profile) as session:
-        from tapgen import review
+        from tapgen.engine import review
         from tapgen.render import as_json
 
         _, planned, seen = prepared(session, env, config, flags, tiers)
@@ -74,7 +74,8 @@ def prepared(
     session: Session, env: str, config: Path, flags: Sequence[str], tiers: Sequence[str]
 ) -> tuple[Settings, Rollout, Review]:
     """All that a run would need and change, with a line on who asks; nothing is changed."""
-    from tapgen import app, review, rollout
+    from tapgen import app
+    from tapgen.engine import review, rollout
 
     description = common.describe()
     description.chosen(tiers)
@@ -98,7 +99,7 @@ def prepared(
 
 def show(review: Review, notes: Sequence[str]) -> int:
     """Print the review to stderr; returns how many stacks would be acted on."""
-    from tapgen.plan import Action
+    from tapgen.engine.plan import Action
 
     common.table(
         [(item.wanted.name, item.step.action.value, _why(item)) for item in review.stacks], err=True
@@ -116,7 +117,7 @@ def show(review: Review, notes: Sequence[str]) -> int:
 
 
 def _why(item: Reviewed) -> str:
-    from tapgen.plan import Action
+    from tapgen.engine.plan import Action
 
     count = common.count(len(item.changes.resources), "resource")
     if item.step.action is Action.CREATE:
@@ -127,7 +128,7 @@ def _why(item: Reviewed) -> str:
 
 
 def _show_changes(item: Reviewed) -> None:
-    from tapgen import diff_text
+    from tapgen.diff import text as diff_text
 
     common.say()
     for line in (*diff_text.lines(item.changes), *diff_text.finding_lines(item.findings)):

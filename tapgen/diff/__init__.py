@@ -2,8 +2,8 @@
 
 ``compare`` (states of a stack -> ``StackChanges``) reads both templates through ``values`` and
 ``leaves``; ``findings`` says which of the changes need a second look. What AWS would answer is
-predicted from the providers' schemas (``tapgen.replaced``), so a plan can be made before the stacks
-that it depends on are there. Change sets, where they can be had, are the engine's to add.
+predicted from the providers' schemas (``replaced``), so a plan can be made before the stacks that
+it depends on are there. Change sets, where they can be had, are the engine's to add.
 """
 
 from tapgen.diff.changes import (

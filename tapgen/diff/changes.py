@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tapgen.diff.fates import Fate
+from tapgen.diff.replaced import Answer
 from tapgen.diff.values import AfterApply, Mark
-from tapgen.replaced import Answer
 
 Action = Literal["add", "modify", "remove"]
 Course = Literal["appears", "changes", "vanishes"]

@@ -1,7 +1,7 @@
 """The change between a stack as deployed and as wanted. Pure.
 
 ``moves`` finds what is replaced, and what follows from that; here it becomes changes that people
-read. What a change is worth, ``findings`` says; how it looks, ``tapgen.diff_text``.
+read. What a change is worth, ``findings`` says; how it looks, ``tapgen.diff.text``.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tapgen import replaced, resolve
+from tapgen import resolve
 from tapgen.cloud import DeployedStack
-from tapgen.diff import fates, inputs, leaves, outputs, secrets, values
+from tapgen.diff import fates, inputs, leaves, outputs, replaced, secrets, values
 from tapgen.diff.changes import PropertyChange, ResourceChange, StackChanges, Value
 from tapgen.diff.leaves import Leaf
 from tapgen.diff.moves import Moves, Resource, Side, State, read
+from tapgen.diff.replaced import Answer
 from tapgen.diff.values import AfterApply, Mark
-from tapgen.replaced import Answer
 from tapgen.resolve import Document
 
 if TYPE_CHECKING:
-    from tapgen.plan import Wanted
+    from tapgen.engine.plan import Wanted
 
 # The output that carries a finished template's digest. It differs with anything else in the
 # template, so it is told apart.

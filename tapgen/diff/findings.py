@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tapgen import replaced
-from tapgen.diff import access, values
+from tapgen.diff import access, replaced, values
 from tapgen.diff.changes import ResourceChange, StackChanges
 from tapgen.diff.fates import fate, worse
 from tapgen.diff.switches import SWITCHES, Properties, Severity, at

@@ -13,8 +13,8 @@ from tapgen.diff import leaves, secrets, values
 from tapgen.diff.changes import ParameterChange, SectionChange, TagChange
 from tapgen.diff.leaves import Leaf
 from tapgen.diff.moves import Side
+from tapgen.diff.replaced import Answer
 from tapgen.diff.values import Mark, Reference
-from tapgen.replaced import Answer
 from tapgen.resolve import Document
 
 _SECTIONS = (

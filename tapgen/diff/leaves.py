@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tapgen.diff import values
+from tapgen.diff.replaced import Answer, worst
 from tapgen.diff.values import Mark, Reference
-from tapgen.replaced import Answer, worst
 
 # What names an item of a list, the likelier first. Tags know no order; for the others it is part of
 # the value.

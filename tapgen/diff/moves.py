@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tapgen import replaced
-from tapgen.diff import fates, leaves, values
+from tapgen.diff import fates, leaves, replaced, values
 from tapgen.diff.leaves import Leaf
+from tapgen.diff.replaced import Answer
 from tapgen.diff.values import AfterApply, Reference, Scope
-from tapgen.replaced import Answer
 from tapgen.resolve import Document
 
 

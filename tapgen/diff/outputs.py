@@ -14,8 +14,8 @@ from typing import Any
 from tapgen.diff import leaves, secrets, values
 from tapgen.diff.changes import Course, ExportChange, OutputChange
 from tapgen.diff.leaves import Moved
+from tapgen.diff.replaced import Answer, worst
 from tapgen.diff.values import AfterApply, Mark, Scope
-from tapgen.replaced import Answer, worst
 from tapgen.resolve import Document
 
 

@@ -12,7 +12,7 @@ import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from local_aws import client, deploy, one, resource
 
-from tapgen import replaced
+from tapgen.diff import replaced
 from tapgen.local import state
 from tapgen.local.lease import REGION, Embedded
 from tapgen.local.resources.not_kept import NOT_KEPT, STACK_OPTIONS_NOT_KEPT

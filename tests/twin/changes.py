@@ -11,7 +11,7 @@ import graphlib
 from collections.abc import Mapping
 from typing import Any
 
-from tapgen.replaced_table import ALWAYS
+from tapgen.diff.replaced_table import ALWAYS
 from twin import templates
 from twin.records import Stack, Version
 

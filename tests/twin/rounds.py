@@ -14,12 +14,13 @@ from typing import Any
 
 from troposphere import Ref, Sub, sns, ssm
 
-from tapgen import deploy, graph, names, review, rounds
+from tapgen import graph, names
 from tapgen.aws import AwsAccount, Connection
 from tapgen.cloud import Caller
-from tapgen.operation import aws_pace
-from tapgen.review import Review
-from tapgen.rollout import Rollout
+from tapgen.engine import deploy, review, rounds
+from tapgen.engine.operation import aws_pace
+from tapgen.engine.review import Review
+from tapgen.engine.rollout import Rollout
 from tapgen.session import Session
 from tapgen.stack import Draft, Exported, Stack
 from twin.faults import Killed
@@ -75,8 +76,11 @@ class Rounds(Scene):
         super().__post_init__()
         asked: Future[Caller] = Future()
         asked.set_result(Caller(ACCOUNT, "arn:aws:iam::123456789012:root", names.REGION))
-        account = AwsAccount(Connection(self.twin.client))
-        self.session = Session(asked, self.cloud, account, self.region.clock, aws_pace, local=False)
+        services = Connection(self.twin.client)
+        account = AwsAccount(services)
+        self.session = Session(
+            asked, self.cloud, account, services, self.region.clock, aws_pace, local=False
+        )
 
     def plan(
         self, parts: Mapping[str, Part], only: Iterable[str] = (), **given: str

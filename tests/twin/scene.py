@@ -13,17 +13,18 @@ from typing import Any
 
 from troposphere import sns, ssm
 
-from tapgen import deploy as deploying
-from tapgen import destroy as destroying
-from tapgen import graph, plan, render
+from tapgen import graph, render
 from tapgen.aws import AwsCloudFormation, Connection
 from tapgen.cloud import DeployedStack
-from tapgen.deploy import Run
-from tapgen.events import Event
-from tapgen.operation import aws_pace
-from tapgen.plan import Wanted
+from tapgen.engine import deploy as deploying
+from tapgen.engine import destroy as destroying
+from tapgen.engine import plan
+from tapgen.engine.deploy import Run
+from tapgen.engine.events import Event
+from tapgen.engine.operation import aws_pace
+from tapgen.engine.plan import Wanted
+from tapgen.engine.summary import Summary
 from tapgen.stack import Draft, Exported, Stack
-from tapgen.summary import Summary
 from twin.client import Twin
 
 ENV = "dev"

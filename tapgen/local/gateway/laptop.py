@@ -22,17 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tapgen import aws, rollout, rounds, yaml_text
+from tapgen import aws, yaml_text
 from tapgen.cloud import DeployedStack
-from tapgen.deploy import Run
 from tapgen.description import Description
-from tapgen.events import StackFailed
+from tapgen.engine import rollout, rounds
+from tapgen.engine.deploy import Run
+from tapgen.engine.events import StackFailed
+from tapgen.engine.plan import Action
 from tapgen.files import CannotWrite
 from tapgen.local import data, lease
 from tapgen.local.errors import PortTaken
 from tapgen.local.gateway import databases, errors
 from tapgen.local.gateway.service import InvokeFailed, InvokeTimedOut
-from tapgen.plan import Action
 from tapgen.session import Session, connect, new_run_id
 from tapgen.settings import Settings
 

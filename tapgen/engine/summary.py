@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tapgen.errors import Exit
-from tapgen.events import (
+from tapgen.engine.events import (
     Event,
     RoundStarted,
     StackDone,
@@ -19,6 +18,7 @@ from tapgen.events import (
     StackUnchanged,
     StackWaits,
 )
+from tapgen.errors import Exit
 
 End = StackDone | StackFailed | StackSkipped | StackUnchanged
 

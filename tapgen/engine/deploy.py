@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from tapgen import causes, plan, schedule
 from tapgen.cloud import (
     ChangeSet,
     CloudError,
@@ -24,7 +23,8 @@ from tapgen.cloud import (
     Throttled,
     Unreachable,
 )
-from tapgen.events import (
+from tapgen.engine import causes, plan, schedule
+from tapgen.engine.events import (
     Event,
     StackDone,
     StackFailed,
@@ -32,9 +32,9 @@ from tapgen.events import (
     StackUnchanged,
     StackWaits,
 )
-from tapgen.operation import Pace, Watch, Watching
-from tapgen.plan import Action, Step, Wanted
-from tapgen.schedule import Clock, Pause, Procedure
+from tapgen.engine.operation import Pace, Watch, Watching
+from tapgen.engine.plan import Action, Step, Wanted
+from tapgen.engine.schedule import Clock, Pause, Procedure
 
 # AWS words it in three ways, in change sets and in updates.
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed", "no changes")

@@ -12,8 +12,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 from tapgen.cloud import Account, CloudError
-from tapgen.events import Event, Migrated, StackFailed
-from tapgen.plan import Wanted
+from tapgen.engine.events import Event, Migrated, StackFailed
+from tapgen.engine.plan import Wanted
 
 # The output that names the function of a stack's migrations.
 OUTPUT = "MigrationFunctionName"

@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tapgen import assets, deploy, graph, names, package, plan, preflight, render
-from tapgen.assets import Asset
+from tapgen import graph, names, package, render
 from tapgen.cloud import DeployedStack
 from tapgen.description import Description
+from tapgen.engine import assets, deploy, plan, preflight
+from tapgen.engine.assets import Asset
+from tapgen.engine.plan import Step, Wanted
+from tapgen.engine.preflight import Database, Version
 from tapgen.errors import TapgenError
 from tapgen.package import Package
-from tapgen.plan import Step, Wanted
-from tapgen.preflight import Database, Version
 from tapgen.resolve import Document
 from tapgen.session import Session
 from tapgen.settings import Settings

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from tapgen import diff, phases, plan, yaml_text
+from tapgen import diff, yaml_text
 from tapgen.cloud import CloudFormation, DeployedStack
 from tapgen.diff import StackChanges
 from tapgen.diff.findings import Finding, findings
-from tapgen.phases import Phase, Standing
-from tapgen.plan import Action, Step, Wanted
+from tapgen.engine import phases, plan
+from tapgen.engine.phases import Phase
+from tapgen.engine.plan import Action, Step, Wanted
+from tapgen.engine.variants import Standing
 from tapgen.resolve import Document
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tapgen import causes
 from tapgen.cloud import (
     CloudError,
     CloudFormation,
@@ -20,8 +19,9 @@ from tapgen.cloud import (
     Throttled,
     Unreachable,
 )
-from tapgen.events import Event, MonitoringTrouble, ResourceMoved, StackFailed
-from tapgen.schedule import Clock, Pause
+from tapgen.engine import causes
+from tapgen.engine.events import Event, MonitoringTrouble, ResourceMoved, StackFailed
+from tapgen.engine.schedule import Clock, Pause
 
 T = TypeVar("T")
 Watching = Generator[Event | Pause, None, T]

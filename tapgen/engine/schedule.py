@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
-from tapgen.events import Event, StackSkipped
+from tapgen.engine.events import Event, StackSkipped
 
 
 @dataclass(frozen=True)

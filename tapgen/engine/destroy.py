@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tapgen import graph, resolve, schedule, yaml_text
+from tapgen import graph, resolve, yaml_text
 from tapgen.cloud import Account, CloudError, CloudFormation, DeployedStack, Kept, Resource
-from tapgen.deploy import Run
+from tapgen.engine import schedule
+from tapgen.engine.deploy import Run
+from tapgen.engine.events import Event, StackDone, StackStarted, StackUnchanged, StackWaits
+from tapgen.engine.operation import Watch, Watching
+from tapgen.engine.schedule import Procedure
 from tapgen.errors import TapgenError
-from tapgen.events import Event, StackDone, StackStarted, StackUnchanged, StackWaits
-from tapgen.operation import Watch, Watching
 from tapgen.resolve import Document
-from tapgen.schedule import Procedure
 
 
 @dataclass(frozen=True)

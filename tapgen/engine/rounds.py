@@ -12,11 +12,11 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from tapgen import deploy, migration
-from tapgen.assets import Asset
 from tapgen.cloud import AccessDenied, CloudError, DeployedStack
-from tapgen.deploy import Run
-from tapgen.events import (
+from tapgen.engine import deploy, migration
+from tapgen.engine.assets import Asset
+from tapgen.engine.deploy import Run
+from tapgen.engine.events import (
     Event,
     MonitoringTrouble,
     RoundStarted,
@@ -25,11 +25,11 @@ from tapgen.events import (
     StackSkipped,
     StackUnchanged,
 )
-from tapgen.operation import STALE_SECONDS, Watch
-from tapgen.phases import Phase
-from tapgen.plan import Action, Wanted
-from tapgen.rollout import Rollout
-from tapgen.schedule import Pause
+from tapgen.engine.operation import STALE_SECONDS, Watch
+from tapgen.engine.phases import Phase
+from tapgen.engine.plan import Action, Wanted
+from tapgen.engine.rollout import Rollout
+from tapgen.engine.schedule import Pause
 from tapgen.session import Session
 
 T = TypeVar("T")

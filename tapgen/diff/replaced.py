@@ -1,8 +1,8 @@
 """Which changed property replaces its resource, and which attributes follow a change without it.
 
 ``replaced_table.py`` is taken from the resource providers' schemas as cfn-lint ships them, which a
-command must not load only to ask this. After a new cfn-lint write it
-anew: ``python -m tapgen.replaced > ...``. A second source, CDK's service specification, disagrees
+command must not load only to ask this. After a new cfn-lint write it anew:
+``python -m tapgen.diff.replaced > ...``. A second source, CDK's service specification, disagrees
 about a few properties; which of the two is right only AWS knows, so the worse answer stands.
 """
 
@@ -12,7 +12,7 @@ import sys
 from typing import Any, Literal
 
 from tapgen import names
-from tapgen.replaced_table import ALWAYS, CONDITIONALLY
+from tapgen.diff.replaced_table import ALWAYS, CONDITIONALLY
 
 Answer = Literal["no", "maybe", "yes"]
 _ORDER: tuple[Answer, ...] = ("no", "maybe", "yes")

@@ -15,7 +15,7 @@ from typing import IO, Any, Protocol
 
 import click
 
-from tapgen.events import (
+from tapgen.engine.events import (
     Event,
     Migrated,
     MonitoringTrouble,
@@ -28,8 +28,8 @@ from tapgen.events import (
     StackUnchanged,
     StackWaits,
 )
-from tapgen.schedule import Clock
-from tapgen.summary import DONE_WORDS, clock_time
+from tapgen.engine.schedule import Clock
+from tapgen.engine.summary import DONE_WORDS, clock_time
 
 DOING = {"create": "creating", "update": "updating", "recreate": "recreating", "delete": "deleting"}
 
