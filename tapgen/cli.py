@@ -17,7 +17,14 @@ from typing import Any, NoReturn
 import click
 
 from tapgen import __version__
-from tapgen.commands import describing, environments, local, planning
+from tapgen.commands import (
+    deploying,
+    describing,
+    destroying,
+    environments,
+    local,
+    planning,
+)
 from tapgen.errors import Exit, TapgenError
 
 
@@ -127,5 +134,15 @@ def _add(command: click.Command, group: click.Group) -> None:
         _DEBUG(command)
 
 
-for command in (*describing.COMMANDS, *planning.COMMANDS, *environments.COMMANDS, *local.COMMANDS):
-    _add(command, main)
+# A module a group of commands, a line a module.
+_MODULES = (
+    describing,
+    planning,
+    deploying,
+    destroying,
+    environments,
+    local,
+)
+for module in _MODULES:
+    for command in module.COMMANDS:
+        _add(command, main)

@@ -151,6 +151,10 @@ def test_json_is_one_object_a_line_with_the_event_s_own_facts() -> None:
             "status": "CREATE_IN_PROGRESS",
             "reason": "",
             "token": "tok",
+            "operation": "",
+            "hook": "",
+            "hook_status": "",
+            "hook_reason": "",
         },
     }
     assert objects[4]["outputs"] == {"VpcId": "vpc-1"}

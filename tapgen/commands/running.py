@@ -1,0 +1,137 @@
+"""What every command that changes stacks shares: a run, its progress on the screen, its end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tapgen import names
+from tapgen.commands import common
+from tapgen.errors import Exit
+
+if TYPE_CHECKING:
+    from tapgen.cloud import DeployedStack
+    from tapgen.commands.progress import Progress
+    from tapgen.engine.deploy import Run
+    from tapgen.engine.summary import Summary
+    from tapgen.session import Session
+
+
+def run_of(session: Session, concurrency: int, recreate: Sequence[str] = ()) -> Run:
+    """A run that is unlike any other's, through the session's door."""
+    from tapgen.engine.deploy import Run
+    from tapgen.session import new_run_id
+
+    return Run(
+        id=new_run_id(),
+        cloud=session.cloud,
+        clock=session.clock,
+        pace=session.pace,
+        concurrency=concurrency,
+        recreate=frozenset(recreate),
+    )
+
+
+def follow(
+    events: Iterator[Any],
+    stacks: Sequence[str],
+    session: Session,
+    *,
+    form: str,
+    verbose: bool,
+    unchanged: bool = True,
+) -> Summary:
+    """Show a run to its end; after Ctrl-C what is known of it, and status 130.
+
+    Without ``unchanged`` a person is not told of each stack that stays as it is.
+    """
+    from tapgen.engine.events import StackUnchanged
+    from tapgen.engine.summary import Summary
+
+    summary = Summary(stacks)
+    try:
+        with _progress(stacks, session, form, verbose) as progress, closing(events):  # type: ignore[type-var]
+            for event in events:
+                summary.take(event)
+                if unchanged or form == "json" or not isinstance(event, StackUnchanged):
+                    progress.show(event)
+    except KeyboardInterrupt:
+        _show_rows(summary)
+        raise
+    return summary
+
+
+def _progress(stacks: Sequence[str], session: Session, form: str, verbose: bool) -> Progress:
+    from tapgen import __version__
+    from tapgen.commands import progress
+
+    if form == "json":
+        progress.write_json(sys.stdout, {"type": "version", "tapgen": __version__, "ui": "1.0"})
+        return progress.Json(sys.stdout)
+    if common.live_screen() and not verbose:
+        return progress.Live(sys.stderr, stacks, session.clock)
+    return progress.Lines(sys.stderr, stacks, verbose=verbose)
+
+
+def concluded(summary: Summary, env: str, form: str) -> Exit:
+    """Print how the run ended, and what the stacks show; returns the exit status."""
+    from tapgen.commands import progress
+
+    if form == "json":
+        keys = ("stack", "end", "detail")
+        ends = [dict(zip(keys, row, strict=True)) for row in summary.rows()]
+        result = {"stacks": ends, "outputs": summary.outputs(), "status": int(summary.status)}
+        progress.write_json(sys.stdout, {"type": "result", **result})
+        return summary.status
+    if summary.unchanged:
+        common.say_unchanged(env, len(summary.stacks))
+        return summary.status
+    common.say()
+    _show_rows(summary)
+    _show_failures(summary)
+    for stack, values in summary.outputs().items():
+        rows = outputs_of(values)
+        if rows:
+            click.echo(f"\n{stack}")
+            common.table(rows, indent="  ")
+    return summary.status
+
+
+def _show_rows(summary: Summary) -> None:
+    # A failure's reason is told below, whole.
+    common.table(
+        [(stack, end, "" if end == "failed" else detail) for stack, end, detail in summary.rows()]
+    )
+
+
+def _show_failures(summary: Summary) -> None:
+    from tapgen.commands.progress import failure
+    from tapgen.engine.events import StackFailed
+
+    for end in summary.ends.values():
+        if isinstance(end, StackFailed):
+            common.say(f"\n{end.stack}: {failure(end)}")
+            if end.remedy:
+                common.say(f"  what to do: {end.remedy}")
+
+
+def stacks_of(session: Session, env: str) -> list[DeployedStack]:
+    """The live stacks of an environment, also those that left the code."""
+    # By tag, not by name: tap-dev-2-network begins like a stack of "dev", and a stack that has
+    # left the code still belongs to its environment.
+    return [
+        stack
+        for stack in session.cloud.stacks(f"{names.PROJECT}-{env}-")
+        if stack.tags.get("Environment") == env and stack.tags.get("ManagedBy") == "tapgen"
+    ]
+
+
+def outputs_of(values: Any) -> list[tuple[str, str]]:
+    """What a stack shows to people: everything but the digest of its template."""
+    from tapgen.stack import DIGEST_OUTPUT
+
+    return [(key, value) for key, value in values.items() if key != DIGEST_OUTPUT]
