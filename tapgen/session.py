@@ -20,7 +20,7 @@ from tapgen.errors import TapgenError, UsageError
 
 if TYPE_CHECKING:
     from tapgen.cloud import Account, Caller, CloudFormation, Services
-    from tapgen.engine.operation import Pace
+    from tapgen.engine.polling import Pace, Poller
     from tapgen.engine.schedule import Clock
 
 
@@ -41,6 +41,12 @@ class Session:
     local: bool
     # Whether stacks take no time, and have no data behind them, because an emulator answers.
     emulated: bool = False
+
+    def poller(self) -> Poller:
+        """The waiting times of one run; an emulator on this machine is asked without a budget."""
+        from tapgen.engine.polling import CALLS_A_SECOND, Poller
+
+        return Poller(self.pace, self.clock, rate=None if self.emulated else CALLS_A_SECOND)
 
     @property
     def caller(self) -> Caller:
@@ -145,7 +151,7 @@ def connect(
         # and would keep the interpreter from the thread that asks.
         wait([asked], timeout=0.01)
         gc.enable()
-        from tapgen.engine.operation import aws_pace, local_pace
+        from tapgen.engine.polling import aws_pace, local_pace
         from tapgen.engine.schedule import SystemClock
 
         emulated = local or _on_this_machine(variables)

@@ -11,7 +11,8 @@ from twin.scene import Scene, tier
 
 from tapgen.cloud import DeployedStack, Throttled
 from tapgen.engine.events import Event, MonitoringTrouble, ResourceMoved
-from tapgen.engine.operation import Watch, Watching, aws_pace, local_pace
+from tapgen.engine.operation import Watch, Watching
+from tapgen.engine.polling import Poller, aws_pace, local_pace
 from tapgen.engine.schedule import Pause
 
 NETWORK = "tap-dev-network"
@@ -26,7 +27,8 @@ def scene() -> Scene:
 
 
 def watch(scene: Scene) -> Watch:
-    return Watch(scene.cloud, scene.region.clock, aws_pace, NETWORK)
+    clock = scene.region.clock
+    return Watch(scene.cloud, clock, Poller(aws_pace, clock), NETWORK)
 
 
 def told(scene: Scene, watching: Watching[Any]) -> tuple[list[Event], Any]:
@@ -62,7 +64,7 @@ def update(scene: Scene, **durations: float) -> None:
 
 
 def test_questions_grow_rarer_with_the_time_and_never_stop() -> None:
-    assert [aws_pace(seconds) for seconds in (0, 60, 100, 400, 3600)] == [2.0, 2.0, 3.0, 12.0, 20.0]
+    assert [aws_pace(seconds) for seconds in (0, 60, 400, 1000, 3600)] == [2.0, 2.0, 2.0, 5.0, 10.0]
     assert [local_pace(seconds) for seconds in (0, 1, 60)] == [0.02, 0.2, 1.0]
 
 

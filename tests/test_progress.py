@@ -138,6 +138,7 @@ def test_json_is_one_object_a_line_with_the_event_s_own_facts() -> None:
         "stack": "tap-dev-network",
         "action": "create",
         "changes": 1,
+        "expected": 0.0,
     }
     assert objects[2] == {
         "type": "ResourceMoved",

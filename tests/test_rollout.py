@@ -19,7 +19,7 @@ from tapgen.cloud import Caller
 from tapgen.description import Description, UnknownTier
 from tapgen.engine import destroy, rollout, rounds
 from tapgen.engine.events import Event, Migrated, MonitoringTrouble, StackFailed, StackStarted
-from tapgen.engine.operation import aws_pace
+from tapgen.engine.polling import aws_pace
 from tapgen.engine.plan import Action
 from tapgen.engine.rollout import MissingProducer, Rollout
 from tapgen.engine.rounds import NoBucket

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from tapgen.commands import common, running
 @common.config_option
 @click.option("--set", "flags", multiple=True, metavar="KEY=VALUE", help="A setting of this run.")
 @click.option("--concurrency", metavar="N", help="At most so many stacks at a time.")
+@click.option("--fail-fast", is_flag=True, help="Start nothing more once a stack has failed.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option(
     "--recreate-failed", is_flag=True, help="Delete stacks whose creation failed, and make anew."
@@ -30,6 +32,7 @@ def deploy(
     config: Path,
     flags: tuple[str, ...],
     concurrency: str | None,
+    fail_fast: bool,
     yes: bool,
     recreate_failed: bool,
     verbose: bool,
@@ -41,7 +44,7 @@ def deploy(
     """
     with common.opened(env, config, local=local, profile=profile) as session:
         from tapgen.commands import planning
-        from tapgen.engine import rounds
+        from tapgen.engine import durations, rounds
 
         if concurrency is not None:
             flags = (*flags, f"concurrency={concurrency}")
@@ -50,9 +53,16 @@ def deploy(
         failed = [step.stack for step in planned.steps() if step.action.value == "recreate"]
         if waiting:
             common.confirm(f"Deploy {common.count(waiting, 'stack')} to {env}?", yes=yes)
-        run = running.run_of(session, settings.concurrency, failed if recreate_failed else ())
+        remembered = running.durations_of(session, env)
+        past = durations.load(remembered)
+        run = replace(
+            running.run_of(session, settings.concurrency, failed if recreate_failed else ()),
+            expected=past.expected(planned.steps(), planned.wanted, guessed=not session.emulated),
+            fail_fast=fail_fast,
+        )
         stacks = [item.name for item in planned.wanted]
-        events = rounds.carry_out(session, planned, run, seen.phases)
+        carried = rounds.carry_out(session, planned, run, seen.phases)
+        events = durations.learning(past, remembered, carried)
         # Even with nothing to change: a run that died before its migrations is made up for.
         show = waiting > 0
         summary = running.follow(

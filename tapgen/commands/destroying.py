@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ def destroy(
     """
     with common.opened(env, config, local=local, profile=profile) as session:
         from tapgen.engine import destroy as destroying
+        from tapgen.engine import durations
 
         settings = common.settled(session, env, common.describe(), config)
         common.head(session, env)
@@ -64,9 +66,13 @@ def destroy(
             for item in kept
             if delete_data and item.how == "snapshot"
         }
-        run = running.run_of(session, settings.concurrency)
-        events = destroying.destroy(run, standing)
+        remembered = running.durations_of(session, env)
+        past = durations.load(remembered)
         ordered = [item.stack.name for item in standing]
+        run = replace(
+            running.run_of(session, settings.concurrency), expected=past.deleting(ordered)
+        )
+        events = durations.learning(past, remembered, destroying.destroy(run, standing))
         summary = running.follow(events, ordered, session, form=form, verbose=verbose)
         status = running.concluded(summary, env, form)
         gone = [item for item in kept if summary.row_of(item.stack)[0] == "deleted"]

@@ -34,6 +34,10 @@ from tapgen.engine.summary import DONE_WORDS, clock_time
 DOING = {"create": "creating", "update": "updating", "recreate": "recreating", "delete": "deleting"}
 
 
+# An expected time is shown from so many seconds on: nobody waits for less.
+WORTH_SAYING = 10.0
+
+
 class Progress(Protocol):
     """Shows events as they come."""
 
@@ -90,6 +94,8 @@ class Live(AbstractContextManager["Live"]):
         self._says: dict[str, str] = dict.fromkeys(stacks, "waiting")
         self._since: dict[str, float] = {}
         self._took: dict[str, str] = {}
+        self._expected: dict[str, float] = {}
+        self._planned: dict[str, int] = {}
         self._resources: dict[str, dict[str, str]] = {stack: {} for stack in stacks}
         # Texts from AWS are shown as they are: [/aws/lambda/x] is no markup and :key: no picture.
         console = Console(file=stream, highlight=False, markup=False, emoji=False)
@@ -121,6 +127,8 @@ class Live(AbstractContextManager["Live"]):
         self._says[stack] = told(event)
         if isinstance(event, StackStarted):
             self._since.setdefault(stack, self._clock.now())
+            self._expected[stack] = event.expected
+            self._planned[stack] = event.changes
         elif isinstance(event, (StackDone, StackFailed)) and stack in self._since:
             self._took[stack] = clock_time(self._clock.now() - self._since.pop(stack))
 
@@ -142,11 +150,14 @@ class Live(AbstractContextManager["Live"]):
     def _counted(self, stack: str) -> str:
         own = {name: status for name, status in self._resources[stack].items() if name != stack}
         done = Counter(status.endswith("_COMPLETE") for status in own.values())[True]
-        return f"{done}/{len(own)}" if own else ""
+        # How many there will be is known from the change set; a deletion tells only what it met.
+        return f"{done}/{max(len(own), self._planned.get(stack, 0))}" if own else ""
 
     def _elapsed(self, stack: str) -> str:
         if stack in self._since:
-            return clock_time(self._clock.now() - self._since[stack])
+            passed = clock_time(self._clock.now() - self._since[stack])
+            expected = self._expected.get(stack, 0.0)
+            return f"{passed} of ~{clock_time(expected)}" if expected >= WORTH_SAYING else passed
         return self._took.get(stack, "")
 
 
@@ -158,9 +169,10 @@ def told(event: Event) -> str:
 
 def _told(event: Event) -> str:
     match event:
-        case StackStarted(action=action, changes=changes):
+        case StackStarted(action=action, changes=changes, expected=expected):
             many = f", {changes} change{'s' * (changes != 1)}" if changes else ""
-            return f"{DOING[action]}{many}"
+            about = f", about {clock_time(expected)}" if expected >= WORTH_SAYING else ""
+            return f"{DOING[action]}{many}{about}"
         case StackWaits(status=status):
             return f"waits for the operation under way ({status})"
         case ResourceMoved(event=moved):
@@ -172,8 +184,8 @@ def _told(event: Event) -> str:
             return f"{DONE_WORDS[action]} in {clock_time(seconds)}"
         case StackFailed():
             return f"failed: {failure(event)}"
-        case StackSkipped(because=because):
-            return f"skipped, because {because} failed"
+        case StackSkipped(because=because, needed=needed):
+            return f"skipped, because {because} failed{'' if needed else ' (--fail-fast)'}"
         case Migrated(detail=detail):
             return f"migrated: {detail}"
         case RoundStarted(title=title, number=number, of=of):

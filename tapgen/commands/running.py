@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from tapgen.session import Session
 
 
+def durations_of(session: Session, env: str) -> Path:
+    """Where it is remembered what the stacks of an environment took."""
+    return common.WORK_FOLDER / "durations" / session.caller.account / f"{env}.json"
+
+
 def run_of(session: Session, concurrency: int, recreate: Sequence[str] = ()) -> Run:
     """A run that is unlike any other's, through the session's door."""
     from tapgen.engine.deploy import Run
@@ -30,7 +36,7 @@ def run_of(session: Session, concurrency: int, recreate: Sequence[str] = ()) -> 
         id=new_run_id(),
         cloud=session.cloud,
         clock=session.clock,
-        pace=session.pace,
+        poller=session.poller(),
         concurrency=concurrency,
         recreate=frozenset(recreate),
     )

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tapgen.cloud import (
     ChangeSet,
@@ -32,8 +32,9 @@ from tapgen.engine.events import (
     StackUnchanged,
     StackWaits,
 )
-from tapgen.engine.operation import Pace, Watch, Watching
+from tapgen.engine.operation import Watch, Watching
 from tapgen.engine.plan import Action, Step, Wanted
+from tapgen.engine.polling import Poller
 from tapgen.engine.schedule import Clock, Pause, Procedure
 
 # AWS words it in three ways, in change sets and in updates.
@@ -50,8 +51,12 @@ class Run:
     id: str
     cloud: CloudFormation
     clock: Clock
-    pace: Pace
+    poller: Poller
     concurrency: int = 4
+    # What each stack is expected to take, in seconds: who starts first, and what is shown.
+    expected: Mapping[str, float] = field(default_factory=dict)
+    # Start nothing more once a stack has failed.
+    fail_fast: bool = False
     # Stacks whose failed creation may be deleted, because the user said so.
     recreate: frozenset[str] = frozenset()
     # Called when a stack's turn to change has come, before its change set is made.
@@ -90,11 +95,18 @@ def deploy(
         item.name: lambda item=item: _stack(run, item, deployed.get(item.name))  # type: ignore[misc]
         for item in wanted
     }
-    yield from schedule.run(procedures, needs, run.clock, run.concurrency)
+    yield from schedule.run(
+        procedures,
+        needs,
+        run.clock,
+        run.concurrency,
+        seconds=run.expected,
+        fail_fast=run.fail_fast,
+    )
 
 
 def _stack(run: Run, item: Wanted, deployed: DeployedStack | None) -> Procedure:
-    watch = Watch(run.cloud, run.clock, run.pace, item.name)
+    watch = Watch(run.cloud, run.clock, run.poller, item.name)
     try:
         return (yield from _brought_up(run, item, deployed, watch))
     except CloudError as error:
@@ -194,7 +206,8 @@ def _changed(
         if run.still and (moving := _moving(found)):
             yield StackFailed(item.name, "", f"{_NOT_STILL}: {', '.join(moving)}")
             return False
-        yield StackStarted(item.name, action.value, len(found.changes))
+        expected = run.expected.get(item.name, 0.0)
+        yield StackStarted(item.name, action.value, len(found.changes), expected)
         token = run.token(item.name, "execute")
         yield from watch.patiently(lambda: run.cloud.execute_change_set(made, token))
         executed = watch.running = True
@@ -234,7 +247,7 @@ def _prepared(run: Run, made: str, watch: Watch) -> Watching[ChangeSet]:
         found = yield from watch.patiently(lambda: run.cloud.change_set(made))
         if found.status in ("CREATE_COMPLETE", "FAILED"):
             return found
-        yield Pause(min(run.pace(run.clock.now() - started), 5.0))
+        yield Pause(min(run.poller(run.clock.now() - started), 5.0))
 
 
 def _not_prepared(item: Wanted, found: ChangeSet, deployed: DeployedStack | None) -> Watching[bool]:
@@ -329,7 +342,7 @@ def _id_of(run: Run, name: str, watch: Watch) -> Watching[str]:
         # Right after its creation a stack may not be found yet.
         if run.clock.now() - started > 30.0:
             raise _Vanished(name)
-        yield Pause(run.pace(0.0))
+        yield Pause(run.poller(0.0))
 
 
 class _Vanished(CloudError):

@@ -111,7 +111,14 @@ def destroy(run: Run, standing: Sequence[Standing]) -> Iterator[Event]:
         for name, item in by_name.items()
     }
     needs_gone = {name: frozenset(names) for name, names in importers.items()}
-    yield from schedule.run(procedures, needs_gone, run.clock, run.concurrency)
+    yield from schedule.run(
+        procedures,
+        needs_gone,
+        run.clock,
+        run.concurrency,
+        seconds=run.expected,
+        fail_fast=run.fail_fast,
+    )
 
 
 def leftovers(
@@ -144,7 +151,7 @@ def _producers(documents: Mapping[str, Document]) -> dict[str, set[str]]:
 
 
 def _stack(run: Run, stack: DeployedStack) -> Procedure:
-    watch = Watch(run.cloud, run.clock, run.pace, stack.name)
+    watch = Watch(run.cloud, run.clock, run.poller, stack.name)
     try:
         return (yield from _gone(run, stack, watch))
     except CloudError as error:

@@ -14,11 +14,16 @@ from tapgen.cloud import StackEvent
 
 @dataclass(frozen=True)
 class StackStarted:
-    """An operation began: ``action`` is ``create``, ``update``, ``recreate`` or ``delete``."""
+    """An operation began: ``action`` is ``create``, ``update``, ``recreate`` or ``delete``.
+
+    ``changes`` is how many resources it is about, ``expected`` the seconds it took before, or
+    resources like these usually take; 0 where nobody knows.
+    """
 
     stack: str
     action: str
     changes: int = 0
+    expected: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,13 @@ class StackFailed:
 
 @dataclass(frozen=True)
 class StackSkipped:
-    """Not tried, because a stack it depends on failed or was skipped."""
+    """Not tried, because the stack ``because`` failed: this one needs it, directly or not, or
+    (``needed`` is False) the run was to start nothing more after a failure.
+    """
 
     stack: str
     because: str
+    needed: bool = True
 
 
 @dataclass(frozen=True)

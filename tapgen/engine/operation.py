@@ -21,6 +21,7 @@ from tapgen.cloud import (
 )
 from tapgen.engine import causes
 from tapgen.engine.events import Event, MonitoringTrouble, ResourceMoved, StackFailed
+from tapgen.engine.polling import Poller
 from tapgen.engine.schedule import Clock, Pause
 
 T = TypeVar("T")
@@ -31,27 +32,18 @@ PATIENCE_SECONDS = 600.0
 # DescribeStacks may answer with the state before an operation for a few seconds after its start
 # (aws-cdk-cli #1848 met REVIEW_IN_PROGRESS after ExecuteChangeSet).
 STALE_SECONDS = 30.0
+# The history may be behind, or be read without what is in it: every so many looks the stack itself
+# is asked too.
+ASKED_ANYWAY = 5
 # The statuses that an operation's first event has.
 _BEGINNINGS = frozenset(
     {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS"}
 )
 
-Pace = Callable[[float], float]
-
-
-def aws_pace(elapsed: float) -> float:
-    """Seconds to the next question: 3 % of the time passed, at least 2, at most 20."""
-    return min(max(2.0, elapsed * 0.03), 20.0)
-
-
-def local_pace(elapsed: float) -> float:
-    """The embedded AWS finishes most operations before the first question."""
-    return min(max(0.02, elapsed * 0.2), 1.0)
-
 
 @dataclass
 class Watch:
-    """One stack's operations, asked after through ``cloud`` at ``pace``.
+    """One stack's operations, asked after through ``cloud`` as often as ``poller`` allows.
 
     ``last_event`` is where the history was read to; ``seen`` the current operation's events.
     ``running`` says that an operation was started whose end was not seen yet.
@@ -59,7 +51,7 @@ class Watch:
 
     cloud: CloudFormation
     clock: Clock
-    pace: Pace
+    poller: Poller
     stack: str
     last_event: str | None = None
     seen: list[StackEvent] = field(default_factory=list)
@@ -69,8 +61,8 @@ class Watch:
         """Remember the end of the history, so that what comes after is the operation's."""
         self.seen, self.last_event = [], None
         if stack_id is not None:
-            events = yield from self.patiently(lambda: self.cloud.events(stack_id, None))
-            self.last_event = events[-1].id if events else None
+            newest = yield from self.patiently(lambda: self.cloud.newest_event(stack_id))
+            self.last_event = newest.id if newest else None
 
     def attach(self, stack: DeployedStack) -> Watching[DeployedStack | None]:
         """Follow the operation that is under way, from its first event on, to the end."""
@@ -88,33 +80,56 @@ class Watch:
 
         ``before`` is the stack as it was before the operation, None when there was none.
         """
+        with self.poller.watching(self.stack):
+            return (yield from self._followed(stack_id, before))
+
+    def _followed(
+        self, stack_id: str, before: DeployedStack | None
+    ) -> Watching[DeployedStack | None]:
         started, self.running = self.clock.now(), True
-        while True:
-            yield Pause(self.pace(self.clock.now() - started))
+        for look in itertools.count(1):
+            yield Pause(self.poller(self.clock.now() - started))
+            told = yield from self._news(stack_id)
+            if told and not self._rests(stack_id) and look % ASKED_ANYWAY:
+                # The history says that it goes on: no need to ask twice.
+                continue
             now = yield from self.patiently(lambda: self.cloud.stack(stack_id))
-            yield from self._news(stack_id)
             late = self.clock.now() - started > STALE_SECONDS
             if now is None:
                 # A stack that was made just now may not be found yet; a deleted one is gone.
                 if before is not None or self.seen or late:
-                    self.running = False
-                    return None
+                    break
             elif not now.status.endswith("_IN_PROGRESS") and (late or self._is_news(now, before)):
                 self.running = False
                 return now
+        self.running = False
+        return None
+
+    def _rests(self, stack_id: str) -> bool:
+        """Whether the last that the history tells of the stack itself is an end."""
+        own = (event.status for event in reversed(self.seen) if event.physical_id == stack_id)
+        return not next(own, "_IN_PROGRESS").endswith("_IN_PROGRESS")
 
     def patiently(self, question: Callable[[], T]) -> Watching[T]:
         """Ask until there is an answer; raises the last ``CloudError`` when patience ends."""
         started, tries = self.clock.now(), 0
         while True:
+            while rest := self.poller.rest():
+                yield Pause(rest)
             try:
-                return question()
+                answer = question()
             except (Throttled, Unreachable) as error:
                 if self.clock.now() - started > PATIENCE_SECONDS:
                     raise
                 tries += 1
                 yield MonitoringTrouble(self.stack, str(error))
-                yield Pause(min(self.pace(0.0) * 2**tries, 30.0))
+                if isinstance(error, Throttled):
+                    self.poller.throttled()
+                else:
+                    yield Pause(min(self.poller(0.0) * 2**tries, 30.0))
+            else:
+                self.poller.answered()
+                return answer
 
     def unanswered(self, error: CloudError) -> StackFailed:
         """The report of a stack whose end nobody saw, because of ``error``."""
@@ -151,16 +166,21 @@ class Watch:
         )
         return state != old or refused
 
-    def _news(self, stack_id: str) -> Watching[None]:
+    def _news(self, stack_id: str) -> Watching[bool]:
+        """Tell what is new in the history; False where it cannot be read, which decides nothing."""
         try:
             events = self.cloud.events(stack_id, self.last_event)
+        except Throttled:
+            self.poller.throttled()
+            return False
         except CloudError:
-            # The history only illustrates; the next question brings it.
-            return
+            # The history only illustrates; the next look brings it.
+            return False
         for event in events:
             self.last_event = event.id
             self.seen.append(event)
             yield ResourceMoved(self.stack, event)
+        return True
 
 
 def _last_reason(seen: Sequence[StackEvent]) -> str:

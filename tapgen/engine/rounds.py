@@ -141,12 +141,12 @@ def _importers(run: Run, export: str) -> Generator[Event, None, list[str]]:
         # The answer may be older than the operation that has just ended.
         if not found or run.clock.now() - started > STALE_SECONDS:
             return found
-        run.clock.sleep(run.pace(0.0))
+        run.clock.sleep(run.poller(0.0))
 
 
 def _patiently(run: Run, question: Callable[[], T]) -> Generator[Event, None, T]:
     """Ask what no stack is about, with the patience that watching a stack has."""
-    asking = Watch(run.cloud, run.clock, run.pace, "account").patiently(question)
+    asking = Watch(run.cloud, run.clock, run.poller, "account").patiently(question)
     while True:
         try:
             step = next(asking)

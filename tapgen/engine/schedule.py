@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -54,16 +54,23 @@ def run(
     needs: Mapping[str, frozenset[str]],
     clock: Clock,
     concurrency: int,
+    *,
+    seconds: Mapping[str, float] | None = None,
+    fail_fast: bool = False,
 ) -> Iterator[Event]:
     """Yield the events of all procedures until the last has ended.
 
     A procedure starts when all that it ``needs`` (names without a procedure count as done) went
-    well, at most ``concurrency`` at a time, in name order. Where one fails, those that need it,
-    directly or not, are skipped; all others go on. Closing this generator, or an exception in it,
-    closes every procedure under way, so that each can clean up after itself.
+    well, at most ``concurrency`` at a time. Of several that may start, the one with the longest
+    way to the end behind it goes first: its own ``seconds`` (one each, where nothing is expected)
+    and those of what waits for it; then the name decides. Where one fails, those that need it,
+    directly or not, are skipped; all others go on, unless ``fail_fast`` says to start nothing more.
+    Closing this generator, or an exception in it, closes every procedure under way, so that each
+    can clean up after itself.
     """
     open_needs = {name: set(needs.get(name, ())) & set(procedures) for name in procedures}
-    waiting = sorted(procedures)
+    ways = longest_ways(open_needs, seconds or {})
+    waiting = sorted(procedures, key=lambda name: (-ways[name], name))
     active: dict[str, Procedure] = {}
     due: list[tuple[float, str]] = []
     try:
@@ -89,11 +96,36 @@ def run(
                     others.discard(name)
             else:
                 yield from _skip(name, waiting, open_needs)
+                if fail_fast:
+                    yield from (StackSkipped(left, because=name, needed=False) for left in waiting)
+                    waiting.clear()
     finally:
         # Every one is closed, also where the clean-up of another goes wrong.
         with ExitStack() as closing:
             for procedure in active.values():
                 closing.callback(procedure.close)
+
+
+def longest_ways(
+    needs: Mapping[str, Collection[str]], seconds: Mapping[str, float]
+) -> dict[str, float]:
+    """By name, the seconds from its start to the end of the longest chain that waits for it.
+
+    The longest of all is the critical path: no schedule is shorter. Names in a circle get 0; they
+    never start.
+    """
+    followers: dict[str, list[str]] = {name: [] for name in needs}
+    for name, producers in needs.items():
+        for producer in producers:
+            followers[producer].append(name)
+    found: dict[str, float] = {}
+    left = set(needs)
+    while due := [name for name in left if all(other in found for other in followers[name])]:
+        for name in due:
+            behind = max((found[other] for other in followers[name]), default=0.0)
+            found[name] = seconds.get(name, 1.0) + behind
+        left.difference_update(due)
+    return found | dict.fromkeys(left, 0.0)
 
 
 def _advance(

@@ -60,7 +60,7 @@ class Summary:
         if isinstance(end, StackUnchanged):
             return "unchanged", ""
         if isinstance(end, StackSkipped):
-            return "skipped", f"{end.because} failed"
+            return "skipped", f"{end.because} failed{'' if end.needed else ' (--fail-fast)'}"
         if isinstance(end, StackFailed):
             return "failed", end.reason
         if stack in self.begun:

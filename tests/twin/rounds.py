@@ -18,7 +18,7 @@ from tapgen import graph, names
 from tapgen.aws import AwsAccount, Connection
 from tapgen.cloud import Caller
 from tapgen.engine import deploy, review, rounds
-from tapgen.engine.operation import aws_pace
+from tapgen.engine.polling import aws_pace
 from tapgen.engine.review import Review
 from tapgen.engine.rollout import Rollout
 from tapgen.session import Session

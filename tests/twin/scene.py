@@ -21,7 +21,7 @@ from tapgen.engine import destroy as destroying
 from tapgen.engine import plan
 from tapgen.engine.deploy import Run
 from tapgen.engine.events import Event
-from tapgen.engine.operation import aws_pace
+from tapgen.engine.polling import Poller, aws_pace
 from tapgen.engine.plan import Wanted
 from tapgen.engine.summary import Summary
 from tapgen.stack import Draft, Exported, Stack
@@ -111,9 +111,9 @@ class Scene:
             f"r{self.runs}",
             self.cloud,
             self.region.clock,
-            aws_pace,
+            Poller(aws_pace, self.region.clock),
             self.concurrency,
-            frozenset(recreate),
+            recreate=frozenset(recreate),
         )
 
     def deploy(
