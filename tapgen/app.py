@@ -8,6 +8,7 @@ neighbours' exports to be called.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,11 @@ def describe(lambda_source: Path = LAMBDA_SOURCE) -> tuple[Stack[Any], ...]:
 def documents(stacks: tuple[Stack[Any], ...] | None = None) -> dict[str, dict[str, Any]]:
     """Every stack's template as plain data, by tier name."""
     return {stack.tier: stack.document() for stack in stacks or describe()}
+
+
+def sources(stacks: tuple[Stack[Any], ...]) -> dict[str, Mapping[str, str]]:
+    """Where each resource is written down, by tier name and logical id."""
+    return {stack.tier: stack.sources for stack in stacks}
 
 
 def scopes(stacks: tuple[Stack[Any], ...]) -> dict[str, Scope]:

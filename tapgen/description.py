@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tapgen import names
 from tapgen.errors import UsageError
@@ -13,10 +13,14 @@ from tapgen.stack import Scope
 
 @dataclass(frozen=True)
 class Description:
-    """Every document by tier, producers before their importers, and how often its stack stands."""
+    """Every document by tier, producers before their importers, and how often its stack stands.
+
+    ``sources`` says, by tier and logical id, which line of which module made a resource.
+    """
 
     documents: Mapping[str, Document]
     scopes: Mapping[str, Scope]
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def stack_name(self, tier: str, env: str) -> str:
         """The name of a tier's stack in an environment, or the account's own."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
@@ -57,12 +58,15 @@ class Exported(ImportValue):
 
 @dataclass(frozen=True)
 class Stack(Generic[E]):
-    """A finished description. ``exports`` is the whole interface to it."""
+    """A finished description. ``exports`` is the whole interface to it; ``sources`` says where
+    each resource was written down (``tapgen/tiers/network.py:120``), for whoever looks for one.
+    """
 
     tier: str
     scope: Scope
     template: Template
     exports: E
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The template as plain data: what is rendered, judged and deployed."""
@@ -80,6 +84,7 @@ class Draft:
         self.tier, self.scope = tier, scope
         self._template = Template(Description=purpose)
         self._template.set_version("2010-09-09")
+        self._sources: dict[str, str] = {}
         if scope is Scope.ENVIRONMENT:
             self.parameter(
                 names.SUFFIX,
@@ -125,6 +130,7 @@ class Draft:
         """Add a resource, with the deletion policies of its kind unless ``leaving`` says others."""
         policies.apply(resource, leaving)
         self._template.add_resource(resource)
+        self._sources[str(resource.title)] = _written_at()
         return resource
 
     def name(self, stem: str) -> Sub:
@@ -162,13 +168,26 @@ class Draft:
                 Value=_digest(self._template.to_dict()),
             )
         )
-        return Stack(self.tier, self.scope, self._template, exports)
+        return Stack(self.tier, self.scope, self._template, exports, self._sources)
 
     def _export_name(self, key: str) -> Sub | str:
         # Without the tier: keys are unique over all tiers, and a value may move house.
         if self.scope is Scope.ACCOUNT:
             return f"{names.stack_name(self.tier, None)}-{key}"
         return Sub(f"{names.PROJECT}-${{{names.SUFFIX}}}-{key}")
+
+
+# Makers of resources for any tier: who called them is who wants the resource.
+_HELPERS = frozenset({"tapgen.stack", "tapgen.iam", "tapgen.policies"})
+
+
+def _written_at() -> str:
+    """The line of a tier that is being carried out: ``package/module.py:line``."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__") in _HELPERS:
+        frame = frame.f_back
+    module = str(frame.f_globals.get("__name__", "")).replace(".", "/")
+    return f"{module}.py:{frame.f_lineno}"
 
 
 def _digest(document: Mapping[str, Any]) -> str:

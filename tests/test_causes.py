@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from tapgen.cloud import StackEvent
+from tapgen.cloud import Failure, StackEvent
 from tapgen.engine import causes
 
 STACK = "AWS::CloudFormation::Stack"
@@ -85,3 +86,62 @@ def test_an_export_in_use_is_read_out_of_its_reason() -> None:
 
     assert causes.export_in_use(reason) == ("tap-dev-VpcId", "tap-dev-a and tap-dev-b")
     assert causes.export_in_use("Quota exceeded") is None
+
+
+def hooked(reason: str, mode: str = "FAIL", status: str = "HOOK_COMPLETE_FAILED") -> StackEvent:
+    bare = event("CREATE_IN_PROGRESS", "")
+    return replace(
+        bare, hook="Our::Guard::Hook", hook_status=status, hook_reason=reason, hook_mode=mode
+    )
+
+
+def test_a_hook_that_refuses_a_resource_says_why_itself() -> None:
+    cause = event("CREATE_FAILED", "The following hook(s) failed: [Our::Guard::Hook]")
+    history = [
+        hooked("", status="HOOK_IN_PROGRESS"),
+        hooked("bad style", mode="WARN"),
+        hooked("topics need a key"),
+        cause,
+    ]
+
+    assert causes.root_cause(history) is cause
+    assert causes.own_words(cause, history) == (
+        "The following hook(s) failed: [Our::Guard::Hook]; Our::Guard::Hook: topics need a key"
+    )
+    assert "hook" in causes.remedy(causes.own_words(cause, history))
+
+
+def test_a_failure_without_hooks_keeps_its_words() -> None:
+    cause = event("CREATE_FAILED", "Quota exceeded")
+
+    assert causes.own_words(cause, [hooked("topics need a key"), cause]) == "Quota exceeded"
+
+
+def test_what_early_validation_found_is_told_with_its_place() -> None:
+    found = [
+        Failure("VALIDATION_ERROR", "Topic", "T", "only warned", "X", "/p", fatal=False),
+        Failure(
+            "VALIDATION_ERROR",
+            "Topic",
+            "AWS::SNS::Topic",
+            "unsupported property",
+            "PROPERTY_VALIDATION",
+            "/Resources/Topic/Properties/Colour",
+        ),
+        Failure("STACK_EVENT", "Topic", "AWS::SNS::Topic", "told elsewhere"),
+    ]
+
+    assert causes.refused_early(found) == (
+        "Topic /Resources/Topic/Properties/Colour: unsupported property (PROPERTY_VALIDATION)"
+    )
+    assert causes.refused_early([]) == ""
+
+
+def test_the_console_is_opened_at_the_stack_s_events() -> None:
+    arn = "arn:aws:cloudformation:ap-northeast-1:123456789012:stack/tap-dev-api/0a1b"
+
+    assert causes.console(arn) == (
+        "https://ap-northeast-1.console.aws.amazon.com/cloudformation/home?region=ap-northeast-1"
+        "#/stacks/events?stackId=arn%3Aaws%3Acloudformation%3Aap-northeast-1%3A123456789012"
+        "%3Astack%2Ftap-dev-api%2F0a1b"
+    )

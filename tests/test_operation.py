@@ -12,7 +12,7 @@ from twin.scene import Scene, tier
 from tapgen.cloud import DeployedStack, Throttled
 from tapgen.engine.events import Event, MonitoringTrouble, ResourceMoved
 from tapgen.engine.operation import Watch, Watching
-from tapgen.engine.polling import Poller, aws_pace, local_pace
+from tapgen.engine.polling import Poller, aws_pace
 from tapgen.engine.schedule import Pause
 
 NETWORK = "tap-dev-network"
@@ -61,11 +61,6 @@ def update(scene: Scene, **durations: float) -> None:
         Parameters=[{"ParameterKey": "EnvironmentSuffix", "UsePreviousValue": True}],
         Tags=[{"Key": "Run", "Value": str(scene.region.clock.now())}],
     )
-
-
-def test_questions_grow_rarer_with_the_time_and_never_stop() -> None:
-    assert [aws_pace(seconds) for seconds in (0, 60, 400, 1000, 3600)] == [2.0, 2.0, 2.0, 5.0, 10.0]
-    assert [local_pace(seconds) for seconds in (0, 1, 60)] == [0.02, 0.2, 1.0]
 
 
 def test_a_long_operation_is_asked_after_less_than_once_in_eight_seconds(scene: Scene) -> None:

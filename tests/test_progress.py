@@ -156,6 +156,7 @@ def test_json_is_one_object_a_line_with_the_event_s_own_facts() -> None:
             "hook": "",
             "hook_status": "",
             "hook_reason": "",
+            "hook_mode": "",
         },
     }
     assert objects[4]["outputs"] == {"VpcId": "vpc-1"}

@@ -2,81 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from twin import Account, Twin, faults
-from twin.scene import Scene
+from twin import Account, faults
+from twin.stage import AWS_TIMES, REAL, Stage
 
-from tapgen import app, graph
-from tapgen.aws import AwsAccount
-from tapgen.aws import Connection as AwsConnection
-from tapgen.cloud import Caller
+from tapgen import graph
 from tapgen.description import Description, UnknownTier
 from tapgen.engine import destroy, rollout, rounds
-from tapgen.engine.events import Event, Migrated, MonitoringTrouble, StackFailed, StackStarted
-from tapgen.engine.polling import aws_pace
+from tapgen.engine.events import Migrated, MonitoringTrouble, StackFailed, StackStarted
 from tapgen.engine.plan import Action
 from tapgen.engine.rollout import MissingProducer, Rollout
 from tapgen.engine.rounds import NoBucket
-from tapgen.session import Session
-from tapgen.settings import Settings
 from tapgen.stack import Scope
-
-STACKS = app.describe()
-REAL = Description(app.documents(STACKS), app.scopes(STACKS))
-# Typical times on AWS, in seconds, from users' reports and AWS's own guides.
-AWS_TIMES = {
-    "AWS::RDS::DBInstance": 1200.0,
-    "AWS::ElastiCache::ReplicationGroup": 720.0,
-    "AWS::EC2::NatGateway": 150.0,
-    "AWS::EC2::VPCEndpoint": 90.0,
-    "AWS::Lambda::Function": 30.0,
-}
-
-
-class Stage(Scene):
-    """A scene whose account is asked too."""
-
-    def __init__(self, account: Account | None = None, description: Description = REAL) -> None:
-        super().__init__(Twin(account=account or Account()))
-        self.description = description
-        self.account = self.twin.account
-        self.region.page_size = 10
-        services = AwsConnection(self.twin.client)
-        door = AwsAccount(services)
-        asked: Future[Caller] = Future()
-        asked.set_result(door.caller())
-        self.session = Session(
-            asked, self.cloud, door, services, self.region.clock, aws_pace, local=False
-        )
-
-    def prepare(self, packages: Path, *tiers: str, env: str = "dev", **settings: Any) -> Rollout:
-        """What a run of the command would do."""
-        return rollout.prepare(
-            self.session,
-            self.description,
-            Settings(env, **settings),
-            tiers,
-            lambda_source=app.LAMBDA_SOURCE,
-            packages_folder=packages,
-        )
-
-    def carried_out(self, planned: Rollout) -> Iterator[Event]:
-        """Every event of doing it."""
-        return rounds.carry_out(self.session, planned, self.run())
-
-    def roll_out(self, planned: Rollout) -> dict[str, str]:
-        """Do it, and return how each stack ended."""
-        names = [item.name for item in planned.wanted]
-        events = rounds.carry_out(self.session, planned, self.run())
-        outcome = self.follow(events, names)
-        assert not [e for e in outcome.events if isinstance(e, StackFailed)]
-        return {stack: how for stack, how, _ in outcome.summary.rows()}
 
 
 def parameters(planned: Rollout, stack: str) -> Mapping[str, str]:

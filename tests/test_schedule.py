@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -39,9 +40,11 @@ class Script:
             self.closed.append(name)
             raise
 
-    def run(self, needs: Mapping[str, frozenset[str]], concurrency: int = 4) -> Iterator[Event]:
+    def run(
+        self, needs: Mapping[str, frozenset[str]], concurrency: int = 4, **how: Any
+    ) -> Iterator[Event]:
         procedures = {name: lambda name=name: self.procedure(name) for name in self.seconds}
-        return schedule.run(procedures, needs, self.clock, concurrency)
+        return schedule.run(procedures, needs, self.clock, concurrency, **how)
 
 
 def test_a_procedure_starts_the_moment_its_own_needs_are_met() -> None:
@@ -71,6 +74,45 @@ def test_no_more_run_at_once_than_allowed() -> None:
     list(script.run({}, concurrency=2))
 
     assert script.began == {"a": 0, "b": 0, "c": 10}
+
+
+def test_the_longest_way_to_the_end_starts_first() -> None:
+    seconds = {"a": 1.0, "b": 5.0, "gate": 1.0, "database": 100.0}
+    script = Script(seconds)
+
+    list(script.run({"database": frozenset({"gate"})}, concurrency=1, seconds=seconds))
+
+    assert sorted(script.began, key=script.began.__getitem__) == ["gate", "database", "b", "a"]
+
+
+def test_without_expectations_the_longest_chain_starts_first_and_then_the_name_decides() -> None:
+    script = Script({"a": 10, "b": 10, "z": 10, "after_z": 10})
+
+    list(script.run({"after_z": frozenset({"z"})}, concurrency=1))
+
+    assert sorted(script.began, key=script.began.__getitem__) == ["z", "a", "after_z", "b"]
+
+
+def test_a_way_is_the_longest_chain_of_what_waits() -> None:
+    needs = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c"), "alone": ()}
+
+    ways = schedule.longest_ways(needs, {"a": 3.0, "b": 10.0, "c": 20.0, "d": 4.0})
+
+    assert ways == {"a": 27.0, "b": 14.0, "c": 24.0, "d": 4.0, "alone": 1.0}
+
+
+def test_with_fail_fast_nothing_more_starts_and_what_runs_goes_on() -> None:
+    script = Script({"a": 10, "b": 10, "c": 10, "aa": 30}, failing=frozenset({"a"}))
+
+    events = list(script.run({"b": frozenset({"a"})}, concurrency=2, fail_fast=True))
+
+    skipped = [event for event in events if isinstance(event, StackSkipped)]
+    assert skipped == [
+        StackSkipped("b", because="a"),
+        StackSkipped("c", because="a", needed=False),
+    ]
+    assert set(script.began) == {"a", "aa"}
+    assert script.ended["aa"] == 30
 
 
 def test_what_has_no_procedure_counts_as_done() -> None:

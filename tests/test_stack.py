@@ -242,3 +242,25 @@ def test_a_sealed_variant_carries_the_digest_of_what_it_has_become() -> None:
     assert stack.sealed(here) == here
     assert stack.digest_of(variant) == stack.digest_of(here)
     assert stack.sealed(variant) == there
+
+
+def test_a_resource_remembers_the_line_that_wrote_it_down() -> None:
+    draft = Draft("queue", "Queue")
+    draft.add(sqs.Queue("Jobs"))
+    made = draft.finish(None)
+
+    module, _, line = made.sources["Jobs"].rpartition(":")
+    with open(__file__, encoding="utf-8") as here:
+        assert "draft.add(sqs.Queue(" in here.readlines()[int(line) - 1]
+    assert module == "test_stack.py"
+
+
+def test_a_resource_made_by_a_helper_is_the_caller_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = Draft("queue", "Queue")
+    monkeypatch.setattr(stack, "_HELPERS", stack._HELPERS | {"maker"})
+    helper: dict[str, Any] = {"__name__": "maker"}
+    exec("def make(draft, resource):\n    return draft.add(resource)\n", helper)
+
+    helper["make"](draft, sqs.Queue("Jobs"))
+
+    assert draft.finish(None).sources["Jobs"].startswith("test_stack.py:")

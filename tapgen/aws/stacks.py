@@ -286,6 +286,7 @@ def _stack(item: Mapping[str, Any]) -> DeployedStack:
         tags={tag["Key"]: tag["Value"] for tag in item.get("Tags", ())},
         protected=bool(item.get("EnableTerminationProtection", False)),
         changed=item.get("LastUpdatedTime", item.get("CreationTime")),
+        capabilities=tuple(item.get("Capabilities", ())),
     )
 
 
@@ -345,4 +346,5 @@ def _event(item: Mapping[str, Any]) -> StackEvent:
         hook=item.get("HookType", ""),
         hook_status=item.get("HookStatus", ""),
         hook_reason=item.get("HookStatusReason", ""),
+        hook_mode=item.get("HookFailureMode", ""),
     )

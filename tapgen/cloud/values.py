@@ -30,6 +30,7 @@ class DeployedStack:
     tags: Mapping[str, str] = field(default_factory=dict)
     protected: bool = False
     changed: datetime | None = None
+    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class StackEvent:
     hook: str = ""
     hook_status: str = ""
     hook_reason: str = ""
+    hook_mode: str = ""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def describe() -> Description:
     from tapgen.description import Description
 
     stacks = app.describe()
-    return Description(app.documents(stacks), app.scopes(stacks))
+    return Description(app.documents(stacks), app.scopes(stacks), app.sources(stacks))
 
 
 def settings_of(

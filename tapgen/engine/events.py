@@ -14,7 +14,8 @@ from tapgen.cloud import StackEvent
 
 @dataclass(frozen=True)
 class StackStarted:
-    """An operation began: ``action`` is ``create``, ``update``, ``recreate`` or ``delete``.
+    """An operation began: ``action`` is ``create``, ``update``, ``recreate``, ``delete``,
+    ``recover`` (an update that failed is taken back) or ``cancel``.
 
     ``changes`` is how many resources it is about, ``expected`` the seconds it took before, or
     resources like these usually take; 0 where nobody knows.
@@ -28,10 +29,13 @@ class StackStarted:
 
 @dataclass(frozen=True)
 class StackWaits:
-    """Somebody else's operation is under way; the stack's turn comes when it ends."""
+    """An operation is under way that this run did not begin; the stack's turn comes when it ends.
+    ``who`` says whose it is, as far as it can be told.
+    """
 
     stack: str
     status: str
+    who: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ class StackDone:
 @dataclass(frozen=True)
 class StackFailed:
     """An operation ended badly, or was refused. ``cause`` is the earliest resource that failed on
-    its own account, where one is known; ``remedy`` says what to do.
+    its own account, where one is known, ``source`` the line that made it; ``remedy`` says what to
+    do, ``stack_id`` where to look.
     """
 
     stack: str
@@ -71,6 +76,8 @@ class StackFailed:
     reason: str
     cause: StackEvent | None = None
     remedy: str = ""
+    source: str = ""
+    stack_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,13 @@ class RoundStarted:
 
 
 @dataclass(frozen=True)
+class Interrupted:
+    """Somebody wants a word; everything under way goes on meanwhile. ``stack`` is empty."""
+
+    stack: str = ""
+
+
+@dataclass(frozen=True)
 class MonitoringTrouble:
     """A question went unanswered; the operation runs on and is asked after again."""
 
@@ -123,5 +137,6 @@ Event = (
     | StackSkipped
     | Migrated
     | RoundStarted
+    | Interrupted
     | MonitoringTrouble
 )

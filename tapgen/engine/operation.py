@@ -7,7 +7,7 @@ expired credentials end the watching, never the operation.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -45,14 +45,15 @@ _BEGINNINGS = frozenset(
 class Watch:
     """One stack's operations, asked after through ``cloud`` as often as ``poller`` allows.
 
-    ``last_event`` is where the history was read to; ``seen`` the current operation's events.
-    ``running`` says that an operation was started whose end was not seen yet.
+    ``sources`` says which line made a resource, ``last_event`` is where the history was read to;
+    ``seen`` are the current operation's events. ``running`` says that an operation was started whose end was not seen yet.
     """
 
     cloud: CloudFormation
     clock: Clock
     poller: Poller
     stack: str
+    sources: Mapping[str, str] = field(default_factory=dict)
     last_event: str | None = None
     seen: list[StackEvent] = field(default_factory=list)
     running: bool = False
@@ -140,11 +141,19 @@ class Watch:
         """The report of an operation that ended in ``stack``, a state that is not good."""
         cause = causes.root_cause(self.seen)
         if cause is not None:
-            reason = cause.reason
+            reason = causes.own_words(cause, self.seen)
         else:
             # A stack at rest may have no reason any more; its events keep it.
             reason = causes.stack_reason(self.seen) or stack.reason or _last_reason(self.seen)
-        return StackFailed(self.stack, stack.status, reason, cause, causes.remedy(reason))
+        return StackFailed(
+            self.stack,
+            stack.status,
+            reason,
+            cause,
+            causes.remedy(reason),
+            source=self.sources.get(cause.logical_id, "") if cause else "",
+            stack_id=stack.id,
+        )
 
     def _is_news(self, now: DeployedStack, before: DeployedStack | None) -> bool:
         if before is None:
