@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tapgen.cloud import Account, Caller, CloudFormation, Services
     from tapgen.engine.polling import Pace, Poller
     from tapgen.engine.schedule import Clock
+    from tapgen.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,23 @@ class BadEndpoint(UsageError):
 class WrongAccount(TapgenError):
     """The credentials belong to another account than the environment is meant for."""
 
-    def __init__(self, env: str, wanted: str, found: str) -> None:
-        self.env, self.wanted, self.found = env, wanted, found
+    def __init__(self, env: str, wanted: Sequence[str], found: str) -> None:
+        self.env, self.wanted, self.found = env, tuple(wanted), found
         super().__init__(
-            f"environment {env!r} belongs to account {wanted}, but these credentials are of "
-            f"{found}; choose another profile (AWS_PROFILE), or mend 'account' in tapgen.toml"
+            f"environment {env!r} belongs to account {' or '.join(wanted)}, but these credentials "
+            f"are of {found}; choose another profile (AWS_PROFILE), or mend 'account' in "
+            "tapgen.toml"
+        )
+
+
+class ForbiddenRegion(TapgenError):
+    """The environment may not stand in the region of this system."""
+
+    def __init__(self, env: str, allowed: Sequence[str], found: str) -> None:
+        self.env, self.allowed, self.found = env, tuple(allowed), found
+        super().__init__(
+            f"environment {env!r} may stand in {' or '.join(allowed)} only, and this system lives "
+            f"in {found}; mend 'region' in tapgen.toml"
         )
 
 
@@ -111,10 +124,15 @@ def check_endpoints(variables: Mapping[str, str]) -> None:
             raise BadEndpoint(variable, url)
 
 
-def check_account(env: str, wanted: str | None, caller: Caller) -> None:
-    """Refuse to go on in another account than the settings name. Raises ``WrongAccount``."""
-    if wanted is not None and wanted != caller.account:
-        raise WrongAccount(env, wanted, caller.account)
+def check_place(env: str, settings: Settings, caller: Caller) -> None:
+    """Refuse to go on where the settings do not want the environment to stand.
+
+    Raises ``WrongAccount`` and ``ForbiddenRegion``.
+    """
+    if settings.region and caller.region not in settings.region:
+        raise ForbiddenRegion(env, settings.region, caller.region)
+    if settings.account and caller.account not in settings.account:
+        raise WrongAccount(env, settings.account, caller.account)
 
 
 @contextmanager

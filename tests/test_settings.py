@@ -99,6 +99,10 @@ def test_every_parameter_with_a_default_is_a_key_beside_the_deployer_s_own() -> 
         "long",
         "note",
         "profile",
+        "protected",
+        "region",
+        "require_approval",
+        "role_arn",
         "short",
         "subnet_ids",
         "tags",
@@ -150,7 +154,7 @@ def test_without_file_variables_and_flags_nothing_is_set(tmp_path: Path) -> None
         found = settings.load("dev", KNOWN, file=file, variables={"HOME": "/"})
 
         assert found == Settings(env="dev")
-    assert (found.account, found.profile, found.concurrency) == (None, None, 4)
+    assert (found.account, found.profile, found.concurrency) == ((), None, 4)
     assert (found.tags, found.parameters) == ({}, {})
 
 
@@ -179,7 +183,7 @@ def test_an_environment_s_block_lies_over_the_defaults(tmp_path: Path) -> None:
 
     assert found == Settings(
         env="dev",
-        account="123456789012",
+        account=("123456789012",),
         profile="work",
         concurrency=2,
         parameters={"DbInstanceClass": "db.t4g.large"},
@@ -262,7 +266,7 @@ def test_a_variable_is_text_that_may_stand_for_more(tmp_path: Path) -> None:
         },
     )
 
-    assert (found.concurrency, found.account) == (8, "123456789012")
+    assert (found.concurrency, found.account) == (8, ("123456789012",))
     assert found.parameters == {
         "Concurrency5": "9",
         "DeletionProtection": "false",
@@ -273,6 +277,8 @@ def test_a_variable_is_text_that_may_stand_for_more(tmp_path: Path) -> None:
 # --- wrong values
 
 
+ACCOUNTS = "an account id of 12 digits in quotes, or a list of them"
+APPROVALS = "'never' or 'broadening' or 'destructive' or 'any-change'"
 TAGS = "texts by name, as in { CostCenter = 'video' }; no name starts with aws:"
 
 
@@ -306,8 +312,15 @@ TAGS = "texts by name, as in { CostCenter = 'video' }; no name starts with aws:"
         ("cidrs = [1]", "[1]", "a list of texts"),
         ("cidrs = 1", "1", "a list of texts"),
         ("note = 2024-01-01", "datetime.date(2024, 1, 1)", "a text from 2 to 5 characters"),
-        ("account = 123456789012", "123456789012", "an account id of 12 digits in quotes"),
-        ("account = '12345678901'", "'12345678901'", "an account id of 12 digits in quotes"),
+        ("account = 123456789012", "123456789012", ACCOUNTS),
+        ("account = '12345678901'", "'12345678901'", ACCOUNTS),
+        ("account = []", "[]", ACCOUNTS),
+        ("account = [1]", "[1]", ACCOUNTS),
+        ("region = 'tokyo'", "'tokyo'", "a region such as 'ap-northeast-1', or a list of them"),
+        ("protected = 'yes'", "'yes'", "true or false"),
+        ("protected = 1", "1", "true or false"),
+        ("require_approval = 'all'", "'all'", APPROVALS),
+        ("role_arn = 'deployer'", "'deployer'", "the ARN of a role that CloudFormation acts as"),
         ("profile = ''", "''", "the name of an AWS profile"),
         ("profile = 1", "1", "the name of an AWS profile"),
         ("concurrency = 0", "0", "a whole number from 1 to 32"),
@@ -503,3 +516,37 @@ def test_the_profile_is_found_before_anything_is_checked(
 
     assert settings.profile(path, "dev") == profile
     assert settings.profile(tmp_path / "missing.toml", "dev") is None
+
+
+def test_where_and_how_carefully_an_environment_may_be_changed(tmp_path: Path) -> None:
+    found = load(
+        tmp_path,
+        """
+        [env.dev]
+        account = ["111111111111", "222222222222"]
+        region = "ap-northeast-1"
+        protected = true
+        require_approval = "broadening"
+        role_arn = "arn:aws:iam::111111111111:role/deploy/tapgen"
+        """,
+    )
+
+    assert found == Settings(
+        env="dev",
+        account=("111111111111", "222222222222"),
+        region=("ap-northeast-1",),
+        protected=True,
+        require_approval="broadening",
+        role_arn="arn:aws:iam::111111111111:role/deploy/tapgen",
+    )
+
+
+def test_a_variable_can_protect_an_environment_and_list_accounts(tmp_path: Path) -> None:
+    variables = {
+        "TAPGEN_PROTECTED": "true",
+        "TAPGEN_ACCOUNT": "111111111111, 222222222222",
+    }
+
+    found = load(tmp_path, variables=variables)
+
+    assert (found.protected, found.account) == (True, ("111111111111", "222222222222"))

@@ -138,11 +138,11 @@ def settled(
     session: Session, env: str, description: Description, config: Path, flags: Sequence[str] = ()
 ) -> Settings:
     """The environment's settings, and the certainty that this is its account."""
-    from tapgen.session import check_account
+    from tapgen.session import check_place
 
     found = settings_of(env, description, config, flags)
     if not session.local:
-        check_account(env, found.account, session.caller)
+        check_place(env, found, session.caller)
     return found
 
 

@@ -10,9 +10,8 @@ the deployer's to fill. Beside them stand the few keys of the deployer itself.
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,14 @@ from typing import Any
 from tapgen import files, names
 from tapgen.errors import UsageError
 from tapgen.resolve import Document
+from tapgen.settings.key import Key, Typed, key_of
+from tapgen.settings.own import OWN
 
 FILE = "tapgen.toml"
 PREFIX = "TAPGEN_"
 # Variables of the command line's own options; every other TAPGEN_… must be a setting.
 OPTIONS = frozenset({"TAPGEN_ENV", "TAPGEN_DEBUG", "TAPGEN_CONFIG", "TAPGEN_LOCAL"})
 DEFAULT_CONCURRENCY = 4
-# Parameters of one of these types must differ: two subnets in one zone are refused by RDS and
-# ElastiCache, which want two, long after the network stands.
-_APART = frozenset({"AWS::EC2::AvailabilityZone::Name"})
 
 
 class BadSettings(UsageError):
@@ -40,40 +38,33 @@ class BadSettings(UsageError):
 
 
 @dataclass(frozen=True)
-class Key:
-    """One setting: how it is called, what it takes (in words), and how a value is checked.
+class Settings:
+    """What one environment is deployed with. ``parameters`` holds only what somebody set.
 
-    ``accept`` returns the value in its final form or raises ``ValueError``. Keys of one ``kind``
-    must not have the same value; ``default`` is what one has that nobody sets.
+    ``account`` and ``region`` list where it may stand; empty means anywhere. ``protected`` marks
+    an environment whose data must not go by accident, ``require_approval`` says which changes
+    need somebody's yes.
     """
 
-    name: str
-    takes: str
-    accept: Callable[[Any], Any]
-    parameter: str | None = None
-    kind: str | None = None
-    default: str | None = None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What one environment is deployed with. ``parameters`` holds only what somebody set."""
-
     env: str
-    account: str | None = None
+    account: tuple[str, ...] = ()
+    region: tuple[str, ...] = ()
     profile: str | None = None
+    role_arn: str = ""
     concurrency: int = DEFAULT_CONCURRENCY
+    protected: bool = False
+    require_approval: str = "any-change"
     tags: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def keys(documents: Iterable[Document]) -> dict[str, Key]:
     """Every key there is: the deployer's own, and one per parameter with a default."""
-    found = {key.name: key for key in _OWN}
+    found = {key.name: key for key in OWN}
     for document in documents:
         for title, parameter in document.get("Parameters", {}).items():
             if "Default" in parameter:
-                key = _key_of(title, parameter)
+                key = key_of(title, parameter)
                 found.setdefault(key.name, key)
     return found
 
@@ -99,7 +90,7 @@ def load(
     chosen = _over(chosen, _from_variables(variables, known))
     chosen = _over(chosen, _from_flags(flags, known))
     _check_apart(env, chosen, known)
-    own = {key.name for key in _OWN}
+    own = {key.name for key in OWN}
     parameters = {
         str(known[name].parameter): value for name, value in chosen.items() if name not in own
     }
@@ -208,12 +199,8 @@ def _from_flags(flags: Iterable[str], known: Mapping[str, Key]) -> dict[str, Any
     return found
 
 
-class _Typed(str):
-    """A value that came as text and may stand for a number or a list."""
-
-
-def _parsed(value: str) -> _Typed:
-    return _Typed(value)
+def _parsed(value: str) -> Typed:
+    return Typed(value)
 
 
 def _checked(where: str, name: str, value: Any, known: Mapping[str, Key]) -> Any:
@@ -227,122 +214,3 @@ def _checked(where: str, name: str, value: Any, known: Mapping[str, Key]) -> Any
         raise BadSettings(
             where, f"{value!r} is not accepted; it takes {known[name].takes}"
         ) from None
-
-
-def _key_of(title: str, parameter: Mapping[str, Any]) -> Key:
-    return Key(
-        names.setting_key(title),
-        _in_words(parameter),
-        lambda value: _fit(value, parameter),
-        title,
-        parameter["Type"] if parameter["Type"] in _APART else None,
-        str(parameter["Default"]),
-    )
-
-
-def _in_words(parameter: Mapping[str, Any]) -> str:
-    if "AllowedValues" in parameter:
-        return " or ".join(repr(choice) for choice in parameter["AllowedValues"])
-    kind = parameter["Type"]
-    words = "a number" if kind == "Number" else "a list of texts" if _is_list(kind) else "a text"
-    low, high = (parameter.get(f"{end}{_measure(kind)}") for end in ("Min", "Max"))
-    if low is not None and high is not None:
-        words += f" from {low} to {high}" + ("" if kind == "Number" else " characters")
-    elif high is not None:
-        words += f" of at most {high}" + ("" if kind == "Number" else " characters")
-    elif low is not None:
-        words += f" of at least {low}" + ("" if kind == "Number" else " characters")
-    if "AllowedPattern" in parameter:
-        told = parameter.get("ConstraintDescription")
-        words += f" ({told})" if told else f" matching {parameter['AllowedPattern']}"
-    return words
-
-
-def _fit(value: Any, parameter: Mapping[str, Any]) -> str:
-    """``value`` as CloudFormation takes it, a string; ``ValueError`` when the template refuses."""
-    kind = parameter["Type"]
-    if _is_list(kind):
-        items = value.split(",") if isinstance(value, str) else value
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise ValueError
-        return ",".join(item.strip() for item in items)
-    text = _as_text(value, parameter)
-    if "AllowedValues" in parameter and text not in [str(v) for v in parameter["AllowedValues"]]:
-        raise ValueError
-    if "AllowedPattern" in parameter and re.fullmatch(parameter["AllowedPattern"], text) is None:
-        raise ValueError
-    measured = _number(text) if kind == "Number" else len(text)
-    low, high = (parameter.get(f"{end}{_measure(kind)}") for end in ("Min", "Max"))
-    if (low is not None and measured < float(low)) or (high is not None and measured > float(high)):
-        raise ValueError
-    return text
-
-
-def _as_text(value: Any, parameter: Mapping[str, Any]) -> str:
-    switch = set(map(str, parameter.get("AllowedValues", ()))) == {"true", "false"}
-    if isinstance(value, bool):
-        if not switch:
-            raise ValueError
-        return str(value).lower()
-    # Numbers only where the template wants one: TOML's 16.10 is the number 16.1.
-    if isinstance(value, (int, float)) and parameter["Type"] == "Number":
-        return str(value)
-    if not isinstance(value, str):
-        raise ValueError
-    return str(value)
-
-
-def _number(text: str) -> float:
-    # float() also takes 'nan', '1_000' and blanks, and CloudFormation none of them.
-    if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) is None:
-        raise ValueError
-    return float(text)
-
-
-def _is_list(kind: str) -> bool:
-    return kind == "CommaDelimitedList" or kind.startswith("List<")
-
-
-def _measure(kind: str) -> str:
-    return "Value" if kind == "Number" else "Length"
-
-
-def _account(value: Any) -> str:
-    if isinstance(value, str) and re.fullmatch("[0-9]{12}", value):
-        return str(value)
-    raise ValueError
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, str) and value:
-        return str(value)
-    raise ValueError
-
-
-def _concurrency(value: Any) -> int:
-    number = int(value) if isinstance(value, _Typed) else value
-    if isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= 32:
-        return number
-    raise ValueError
-
-
-def _tags(value: Any) -> dict[str, str]:
-    if isinstance(value, _Typed):
-        pairs = [pair.partition("=") for pair in value.split(",")]
-        if not all(equals for _, equals, _ in pairs):
-            raise ValueError
-        value = {key.strip(): item.strip() for key, _, item in pairs}
-    if not isinstance(value, dict) or not all(
-        isinstance(key, str) and key and isinstance(item, str) and not key.startswith("aws:")
-        for key, item in value.items()
-    ):
-        raise ValueError
-    return dict(value)
-
-
-_OWN = (
-    Key("account", "an account id of 12 digits in quotes", _account),
-    Key("profile", "the name of an AWS profile", _words),
-    Key("concurrency", "a whole number from 1 to 32", _concurrency),
-    Key("tags", "texts by name, as in { CostCenter = 'video' }; no name starts with aws:", _tags),
-)
