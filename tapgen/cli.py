@@ -23,7 +23,10 @@ from tapgen.commands import (
     destroying,
     environments,
     local,
+    observing,
+    operating,
     planning,
+    verifying,
 )
 from tapgen.errors import Exit, TapgenError
 
@@ -141,6 +144,9 @@ _MODULES = (
     deploying,
     destroying,
     environments,
+    operating,
+    verifying,
+    observing,
     local,
 )
 for module in _MODULES:

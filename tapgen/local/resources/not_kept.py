@@ -45,6 +45,67 @@ NOT_KEPT: tuple[NotKept, ...] = (
     NotKept("AWS::S3::Bucket", "ReplicationConfiguration", "a bucket has no second place"),
 )
 
+# The same of what a service reports of a resource, and no template sets.
+NOT_REPORTED: tuple[NotKept, ...] = (
+    NotKept("AWS::EC2::FlowLog", "DeliverLogsStatus", "no traffic is logged"),
+    NotKept("AWS::RDS::DBInstance", "SecondaryAvailabilityZone", "there is no standby"),
+)
+
+# What is kept and shown, and not acted on: a task is a process of whoever runs the embedded AWS,
+# on this machine, and nothing stands between it and the rest of the machine.
+NOT_HONOURED: tuple[NotKept, ...] = (
+    NotKept(
+        "AWS::ECS::TaskDefinition",
+        "ContainerDefinitions.Image",
+        "no image is pulled: a container runs this machine's programs, and an aws of two commands",
+    ),
+    NotKept(
+        "AWS::ECS::TaskDefinition",
+        "ContainerDefinitions.LinuxParameters",
+        "capabilities and the init process are a container's",
+    ),
+    NotKept(
+        "AWS::ECS::TaskDefinition",
+        "ContainerDefinitions.MountPoints",
+        "nothing is mounted: variables that name the path are given the volume's folder instead",
+    ),
+    NotKept(
+        "AWS::ECS::TaskDefinition",
+        "ContainerDefinitions.ReadonlyRootFilesystem",
+        "a process sees this machine's files, and may write where its user may",
+    ),
+    NotKept(
+        "AWS::ECS::TaskDefinition",
+        "ContainerDefinitions.Secrets",
+        "no secret is put into a variable",
+    ),
+    NotKept(
+        "AWS::ECS::TaskDefinition",
+        "ContainerDefinitions.User",
+        "a process runs as the user who started the embedded AWS",
+    ),
+    NotKept("AWS::ECS::TaskDefinition", "Cpu", "a process takes what it gets"),
+    NotKept("AWS::ECS::TaskDefinition", "Memory", "a process takes what it needs"),
+    NotKept("AWS::ECS::TaskDefinition", "NetworkMode", "a process has this machine's network"),
+    NotKept("AWS::ECS::TaskDefinition", "RuntimePlatform", "a process runs on this machine's"),
+    NotKept(
+        "AWS::ECS::TaskDefinition",
+        "TaskRoleArn",
+        "a process acts with the account's key: no policy is asked",
+    ),
+    NotKept(
+        "AWS::ECS::TaskDefinition",
+        "Volumes.EFSVolumeConfiguration",
+        "a file system is a folder, without encryption and without the role",
+    ),
+    NotKept(
+        "AWS::StepFunctions::StateMachine",
+        "RoleArn",
+        "an execution may do everything: no policy is asked",
+    ),
+    NotKept("AWS::StepFunctions::StateMachine", "TracingConfiguration", "nothing is traced"),
+)
+
 # What a stack is given and never acts on: parameters of CreateStack, UpdateStack and their kin.
 STACK_OPTIONS_NOT_KEPT: tuple[tuple[str, str], ...] = (
     ("NotificationARNs", "nobody is notified"),
