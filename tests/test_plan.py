@@ -46,13 +46,32 @@ def test_every_difference_is_named() -> None:
         as_wanted(ITEM),
         outputs={"TemplateDigest": "another"},
         parameters={"EnvironmentSuffix": "dev", "Removed": "x"},
-        tags={"Project": "other", "Environment": "dev"},
+        tags={**ITEM.request.tags, "Project": "other"},
     )
 
     step = plan.decide(ITEM, deployed)
 
     assert step.action is Action.UPDATE
     assert step.why == "template, parameter Removed, tag Project"
+
+
+def test_a_capability_that_was_not_granted_is_a_difference() -> None:
+    needs = replace(ITEM, request=replace(ITEM.request, capabilities=("CAPABILITY_NAMED_IAM",)))
+
+    step = plan.decide(needs, as_wanted(needs))
+
+    assert (step.action, step.why) == (Action.UPDATE, "capability CAPABILITY_NAMED_IAM")
+
+
+@pytest.mark.parametrize(
+    "granted", [("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"), ("CAPABILITY_IAM",)]
+)
+def test_more_than_was_needed_or_the_same_by_another_name_is_none(granted: tuple[str, ...]) -> None:
+    needs = replace(ITEM, request=replace(ITEM.request, capabilities=("CAPABILITY_NAMED_IAM",)))
+
+    step = plan.decide(needs, replace(as_wanted(needs), capabilities=granted))
+
+    assert step.action is Action.KEEP
 
 
 def test_a_template_without_a_digest_is_never_taken_for_unchanged() -> None:
@@ -85,9 +104,9 @@ def test_a_rolled_back_update_is_tried_again_though_nothing_differs() -> None:
         ("UPDATE_IN_PROGRESS", Action.WAIT),
         ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", Action.WAIT),
         ("UPDATE_COMPLETE", Action.KEEP),
-        ("UPDATE_FAILED", Action.REFUSE),
+        ("UPDATE_FAILED", Action.RECOVER),
         ("UPDATE_ROLLBACK_IN_PROGRESS", Action.WAIT),
-        ("UPDATE_ROLLBACK_FAILED", Action.REFUSE),
+        ("UPDATE_ROLLBACK_FAILED", Action.RECOVER),
         ("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", Action.WAIT),
         ("UPDATE_ROLLBACK_COMPLETE", Action.UPDATE),
         ("REVIEW_IN_PROGRESS", Action.CREATE),
@@ -112,13 +131,19 @@ def test_the_rows_are_all_the_statuses_that_cloudformation_has() -> None:
     assert rows | {"DELETE_COMPLETE"} == set(shape.enum)
 
 
-def test_a_template_too_long_for_a_request_is_refused_beforehand() -> None:
-    long = replace(ITEM, request=replace(ITEM.request, template="é" * 25_601))
+def test_a_template_too_long_for_cloudformation_is_refused_beforehand() -> None:
+    long = replace(ITEM, request=replace(ITEM.request, template="é" * 500_001))
 
     step = plan.decide(long, None)
 
     assert step.action is Action.REFUSE
-    assert step.why == "its template has 51,202 bytes, more than 51,200; split the tier"
+    assert step.why == "its template has 1,000,002 bytes, more than 1,000,000; split the tier"
+
+
+def test_a_template_too_long_for_the_request_itself_is_deployed_all_the_same() -> None:
+    long = replace(ITEM, request=replace(ITEM.request, template="é" * 25_601))
+
+    assert plan.decide(long, None).action is Action.CREATE
 
 
 def test_parameters_come_from_what_is_given_then_from_their_defaults() -> None:
@@ -163,3 +188,36 @@ def test_only_the_capabilities_that_are_needed_are_given(
     document: dict[str, object], needed: tuple[str, ...]
 ) -> None:
     assert plan.capabilities(document) == needed
+
+
+HIDING = {
+    "Parameters": {"Password": {"Type": "String", "NoEcho": True}},
+    "Resources": {"It": {"Type": "AWS::SNS::Topic"}},
+}
+
+
+def test_a_hidden_value_that_nobody_gives_stays_as_it_is_and_is_no_change() -> None:
+    before = DeployedStack("id", "tap-dev-api", "CREATE_COMPLETE", parameters={"Password": "****"})
+
+    item = plan.wanted("api", HIDING, "{}", env="dev", given={}, tags={}, deployed=before)
+
+    assert item.request.parameters["Password"] == "****"
+    assert item.request.previous == {"Password"}
+    assert "parameter Password" not in plan.differences(item, before)
+
+
+def test_a_hidden_value_that_is_given_cannot_be_compared_and_counts_as_a_change() -> None:
+    before = DeployedStack("id", "tap-dev-api", "CREATE_COMPLETE", parameters={"Password": "****"})
+    given = {"Password": "new"}
+
+    item = plan.wanted("api", HIDING, "{}", env="dev", given=given, tags={}, deployed=before)
+
+    assert item.request.previous == set()
+    assert "parameter Password" in plan.differences(item, before)
+
+
+def test_a_stack_that_never_stood_has_no_hidden_value_to_keep() -> None:
+    failed = DeployedStack("id", "tap-dev-api", "ROLLBACK_COMPLETE", parameters={"Password": "**"})
+
+    with pytest.raises(MissingParameter):
+        plan.wanted("api", HIDING, "{}", env="dev", given={}, tags={}, deployed=failed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from twin import Account, faults
 from twin.stage import AWS_TIMES, REAL, Stage
 
-from tapgen import graph
+from tapgen import graph, stack
 from tapgen.description import Description, UnknownTier
 from tapgen.engine import destroy, rollout, rounds
 from tapgen.engine.events import Migrated, MonitoringTrouble, StackFailed, StackStarted
@@ -282,6 +283,18 @@ def test_a_running_database_is_never_taken_back(packages: Path) -> None:
     assert asked.notes == ("postgres 16.8 runs: it is never taken back to 16.4",)
 
 
+def test_what_a_default_version_became_is_not_asked_for_again(packages: Path) -> None:
+    stage = Stage(Account(versions={"postgres": ["15.10", "16.8", "16.12", "17.2"]}))
+    stage.roll_out(stage.prepare(packages))
+    asked = len(stage.region.calls)
+
+    again = stage.prepare(packages)
+
+    assert {call.service for call in stage.region.calls[asked:]} <= {"cloudformation", "sts"}
+    assert parameters(again, "tap-dev-storage")["DbEngineVersion"] == "16.12"
+    assert {step.action for step in again.steps()} == {Action.KEEP}
+
+
 def _every_database(version: str) -> dict[str, str]:
     names = {
         resource["Properties"]["DBInstanceIdentifier"]["Fn::Sub"]
@@ -374,3 +387,42 @@ def test_the_plan_is_told_in_dependency_order(packages: Path) -> None:
     producers = graph.producers(REAL.documents)
     place = {item.tier: position for position, item in enumerate(planned.wanted)}
     assert all(place[p] < place[tier] for tier in place for p in producers[tier])
+
+
+# Templates too long for a request
+
+
+def test_a_long_template_goes_through_the_bucket_and_the_rest_does_not(packages: Path) -> None:
+    long = dict(REAL.documents["notification"])
+    long["Metadata"] = {**long.get("Metadata", {}), "Padding": ["x" * 100] * 700}
+    documents = {**REAL.documents, "notification": stack.sealed(long)}
+    stage = Stage(description=Description(documents, REAL.scopes))
+    stage.roll_out(stage.prepare(packages, "foundation"))
+
+    ends = stage.roll_out(stage.prepare(packages, "foundation", "notification"))
+
+    assert ends == {"tap-foundation": "unchanged", "tap-dev-notification": "created"}
+    made = [call for call in stage.region.calls if call.operation == "create_change_set"]
+    url = made[-1].parameters["TemplateURL"]
+    assert "TemplateBody" not in made[-1].parameters
+    assert "TemplateURL" not in made[0].parameters
+    assert re.fullmatch(
+        r"https://[A-Za-z0-9-]+\.s3\.ap-northeast-1\.amazonaws\.com"
+        r"/templates/tap-dev-notification/[0-9a-f]{64}\.yaml",
+        url,
+    )
+
+
+def test_a_long_template_without_a_bucket_fails_its_stack_and_says_what_to_deploy(
+    packages: Path,
+) -> None:
+    long = dict(REAL.documents["notification"])
+    long["Metadata"] = {**long.get("Metadata", {}), "Padding": ["x" * 100] * 700}
+    documents = {**REAL.documents, "notification": stack.sealed(long)}
+    stage = Stage(description=Description(documents, REAL.scopes))
+    planned = stage.prepare(packages, "notification")
+
+    failures = [e for e in stage.carried_out(planned) if isinstance(e, StackFailed)]
+
+    assert [failure.stack for failure in failures] == ["tap-dev-notification"]
+    assert "deploy foundation" in failures[0].reason

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from tapgen.commands import common, running
+from tapgen.commands import attending, common, planning, recovering, running
+
+if TYPE_CHECKING:
+    from tapgen.engine.rollout import Rollout
+    from tapgen.session import Session
 
 
 @click.command()
@@ -16,12 +22,32 @@ from tapgen.commands import common, running
 @common.aws_options
 @common.config_option
 @click.option("--set", "flags", multiple=True, metavar="KEY=VALUE", help="A setting of this run.")
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Carry out the plan kept there, without asking; refuse when anything moved since.",
+)
+@planning.method_option
 @click.option("--concurrency", metavar="N", help="At most so many stacks at a time.")
 @click.option("--fail-fast", is_flag=True, help="Start nothing more once a stack has failed.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option(
     "--recreate-failed", is_flag=True, help="Delete stacks whose creation failed, and make anew."
 )
+@click.option(
+    "--recover", is_flag=True, help="Take failed updates back that are stuck half-way, first."
+)
+@click.option(
+    "--skip",
+    multiple=True,
+    metavar="[STACK/]ID",
+    help="With --recover: a resource to give up, which then differs from the template.",
+)
+@click.option("--no-wait-existing", is_flag=True, help="Fail where an operation is under way.")
+@click.option("--verify", is_flag=True, help="Ask CloudFormation about unchanged stacks, too.")
+@attending.on_interrupt_option
 @click.option("--verbose", "-v", is_flag=True, help="A line for every resource.")
 @common.output_option("text", "json")
 def deploy(
@@ -31,10 +57,17 @@ def deploy(
     profile: str | None,
     config: Path,
     flags: tuple[str, ...],
+    plan_file: Path | None,
+    method: str,
     concurrency: str | None,
     fail_fast: bool,
     yes: bool,
     recreate_failed: bool,
+    recover: bool,
+    skip: tuple[str, ...],
+    no_wait_existing: bool,
+    verify: bool,
+    on_interrupt: str,
     verbose: bool,
     form: str,
 ) -> int:
@@ -42,23 +75,44 @@ def deploy(
 
     All tiers, or those named; the foundation too, where the account has none yet.
     """
+    told = recovering.Flags(recreate_failed, recover, skip, yes)
+    told.check()
+    kept = planning.kept(plan_file, tiers, flags, method)
+    if kept is not None:
+        tiers, flags, method = kept.asked.tiers, kept.asked.flags, kept.asked.method
     with common.opened(env, config, local=local, profile=profile) as session:
-        from tapgen.commands import planning
         from tapgen.engine import durations, rounds
 
+        if kept is not None:
+            kept.check_place(session, env)
         if concurrency is not None:
             flags = (*flags, f"concurrency={concurrency}")
-        settings, planned, seen = planning.prepared(session, env, config, flags, tiers)
+        settings, planned, seen = planning.prepared(
+            session, env, config, flags, tiers, method=method
+        )
+        if kept is not None:
+            kept.check(session, env, planned, seen)
         waiting = planning.show(seen, (*planned.notes, *planned.consents))
-        failed = [step.stack for step in planned.steps() if step.action.value == "recreate"]
+        allowed = recovering.allowed(session.cloud, planned.steps(), planned.deployed, told)
+        doubted = _doubted(session, planned) if verify else ()
+        waiting += len(doubted)
         if waiting:
-            common.confirm(f"Deploy {common.count(waiting, 'stack')} to {env}?", yes=yes)
+            _tell_orphans(session, env, planned)
+            question = f"Deploy {common.count(waiting, 'stack')} to {env}?"
+            common.confirm(question, yes=yes or kept is not None)
+        attendant = attending.attendant(env, on_interrupt, local=local, profile=profile)
+        session = attendant.attended(session)
         remembered = running.durations_of(session, env)
         past = durations.load(remembered)
         run = replace(
-            running.run_of(session, settings.concurrency, failed if recreate_failed else ()),
+            running.run_of(session, settings.concurrency, attendant),
             expected=past.expected(planned.steps(), planned.wanted, guessed=not session.emulated),
             fail_fast=fail_fast,
+            recreate=allowed.recreate,
+            recover=allowed.recover,
+            skip=allowed.skip,
+            doubted=frozenset(doubted),
+            patient=not no_wait_existing,
         )
         stacks = [item.name for item in planned.wanted]
         carried = rounds.carry_out(session, planned, run, seen.phases)
@@ -66,9 +120,34 @@ def deploy(
         # Even with nothing to change: a run that died before its migrations is made up for.
         show = waiting > 0
         summary = running.follow(
-            events, stacks, session, form=form, verbose=verbose, unchanged=show
+            events, stacks, session, attendant, form=form, verbose=verbose, unchanged=show
         )
-        return running.concluded(summary, env, form)
+        return running.concluded(summary, env, form, attendant)
+
+
+def _doubted(session: Session, planned: Rollout) -> Sequence[str]:
+    """The stacks that look unchanged and are not, each told with the reason."""
+    from tapgen.engine import exact, unchanged
+    from tapgen.engine.plan import Action
+
+    kept = [
+        item
+        for item, step in zip(planned.wanted, planned.steps(), strict=True)
+        if step.action is Action.KEEP
+    ]
+    ask = exact.Asker(session.cloud, session.clock, session.pace, strict=True, tell=common.say)
+    found = unchanged.doubts(session.cloud, ask, kept, planned.deployed)
+    for stack, why in found.items():
+        common.say(f"{stack}: {why}")
+    common.say(f"verified: {common.count(len(kept) - len(found), 'stack')} unchanged")
+    return tuple(found)
+
+
+def _tell_orphans(session: Session, env: str, planned: Rollout) -> None:
+    from tapgen.engine import destroy
+
+    found = destroy.orphans(running.stacks_of(session, env), planned.deployed)
+    recovering.tell_orphans(found, env)
 
 
 COMMANDS = (deploy,)

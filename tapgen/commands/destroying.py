@@ -1,63 +1,119 @@
-"""Takes an environment down, and its data only when told twice."""
+"""Takes an environment down, or some of its stacks; its data only when told twice."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tapgen.commands import common, running
+from tapgen import names
+from tapgen.commands import attending, common, recovering, running
 from tapgen.errors import Declined, Exit, UsageError
 
 if TYPE_CHECKING:
-    from tapgen.cloud import Kept
+    from tapgen.cloud import DeployedStack, Kept
+    from tapgen.commands.attending import Attendant
+    from tapgen.description import Description
     from tapgen.engine.destroy import Keeping, Standing
+    from tapgen.engine.run import Run
+    from tapgen.engine.summary import Summary
     from tapgen.session import Session
 
 
+@dataclass(frozen=True)
+class _View:
+    """How the run is shown."""
+
+    env: str
+    form: str
+    verbose: bool
+    yes: bool
+
+
 @click.command()
+@click.argument("tiers", nargs=-1, metavar="[TIER]...")
 @common.env_option
 @common.aws_options
 @common.config_option
+@click.option("--orphans", is_flag=True, help="Only stacks that the code no longer describes.")
+@click.option("--dry-run", is_flag=True, help="Show what would go, stay and block; change nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask (never enough for --delete-data).")
+@click.option(
+    "--retain",
+    multiple=True,
+    metavar="[STACK/]ID",
+    help="A resource to leave behind if it cannot be deleted.",
+)
+@click.option("--force", is_flag=True, help="Leave behind whatever cannot be deleted.")
 @click.option("--delete-data", is_flag=True, help="Remove snapshots, file systems and keys too.")
 @click.option("--confirm", "typed", metavar="SUFFIX", help="The suffix again, for --delete-data.")
+@attending.on_interrupt_option
 @click.option("--verbose", "-v", is_flag=True, help="A line for every resource.")
 @common.output_option("text", "json")
 def destroy(
+    tiers: tuple[str, ...],
     env: str,
     local: bool,
     profile: str | None,
     config: Path,
+    orphans: bool,
+    dry_run: bool,
     yes: bool,
+    retain: tuple[str, ...],
+    force: bool,
     delete_data: bool,
     typed: str | None,
+    on_interrupt: str,
     verbose: bool,
     form: str,
 ) -> int:
-    """Delete an environment's stacks and keep its data.
+    """Delete an environment's stacks, or some, and keep its data.
 
     The data goes too only with --delete-data and the suffix typed again.
     """
+    if orphans and tiers:
+        raise UsageError("--orphans chooses the stacks itself: name no tier beside it")
+    if force and retain:
+        raise UsageError("--force leaves behind whatever cannot be deleted: no --retain beside it")
     with common.opened(env, config, local=local, profile=profile) as session:
         from tapgen.engine import destroy as destroying
-        from tapgen.engine import durations
+        from tapgen.engine import recover
 
-        settings = common.settled(session, env, common.describe(), config)
+        description = common.describe()
+        settings = common.settled(session, env, description, config)
         common.head(session, env)
         stacks = running.stacks_of(session, env)
-        standing = [destroying.look(session.cloud, stack) for stack in stacks]
+        chosen = _chosen(
+            stacks, tiers, env, _orphans(stacks, description, env) if orphans else None
+        )
+        standing = [destroying.look(session.cloud, stack) for stack in chosen]
         if not standing:
-            common.say(f"{env} is not deployed; nothing to destroy")
+            what = "no stack has left the code" if orphans else f"{env} is not deployed"
+            common.say(f"{what}; nothing to destroy")
+            if form == "json" and dry_run:
+                _print_dry([], [], [])
             return Exit.DONE
-        blockers = destroying.blockers(session.cloud, standing)
+        importers = destroying.links(session.cloud, standing)
+        unselected = {stack.name for stack in stacks} - {item.stack.name for item in standing}
+        blockers = destroying.blockers(standing, importers, unselected)
+        kept = [item for stack in standing for item in destroying.keeping(stack)]
+        left = {item.stack.name: _ids(item) for item in standing}
+        giving_up = recover.named(retain, left)
+        if dry_run:
+            _show_farewell(standing, kept, delete_data=delete_data)
+            _tell_failed(session, chosen)
+            for text in blockers:
+                common.say(f"in the way: {text}")
+            if form == "json":
+                _print_dry(standing, kept, blockers)
+            return Exit.DONE
         if blockers:
             raise destroying.Blocked(blockers)
-        kept = [item for stack in standing for item in destroying.keeping(stack)]
         _show_farewell(standing, kept, delete_data=delete_data)
+        _tell_failed(session, chosen)
         _consent(env, len(standing), yes=yes, delete_data=delete_data, typed=typed)
         before = {
             item.resource.physical_id: frozenset(
@@ -66,20 +122,154 @@ def destroy(
             for item in kept
             if delete_data and item.how == "snapshot"
         }
-        remembered = running.durations_of(session, env)
-        past = durations.load(remembered)
-        ordered = [item.stack.name for item in standing]
+        attendant = attending.attendant(env, on_interrupt, local=local, profile=profile)
+        session = attendant.attended(session)
         run = replace(
-            running.run_of(session, settings.concurrency), expected=past.deleting(ordered)
+            running.run_of(session, settings.concurrency, attendant),
+            retain=giving_up,
+            force=force,
         )
-        events = durations.learning(past, remembered, destroying.destroy(run, standing))
-        summary = running.follow(events, ordered, session, form=form, verbose=verbose)
-        status = running.concluded(summary, env, form)
+        view = _View(env, form, verbose, yes)
+        summary = _taken_down(session, run, attendant, standing, importers, view)
+        status = running.concluded(summary, env, form, attendant)
         gone = [item for item in kept if summary.row_of(item.stack)[0] == "deleted"]
         if delete_data:
-            left = destroying.leftovers(session.account, gone, before)
-            return max(status, _removed(session, left))
+            leftovers = destroying.leftovers(session.account, gone, before)
+            return max(status, _removed(session, leftovers))
         return status
+
+
+class UnknownStack(UsageError):
+    """A tier that the environment has no stack of."""
+
+    def __init__(self, tier: str, env: str, deployed: Sequence[str]) -> None:
+        self.tier, self.env, self.deployed = tier, env, tuple(deployed)
+        there = ", ".join(deployed) or "nothing"
+        super().__init__(f"{env} has no stack of a tier {tier!r}; deployed there: {there}")
+
+
+def _chosen(
+    stacks: Sequence[DeployedStack],
+    tiers: Sequence[str],
+    env: str,
+    orphans: Sequence[DeployedStack] | None,
+) -> list[DeployedStack]:
+    if orphans is not None:
+        return list(orphans)
+    by_tier = {stack.name.removeprefix(f"{names.PROJECT}-{env}-"): stack for stack in stacks}
+    for tier in tiers:
+        if tier not in by_tier:
+            raise UnknownStack(tier, env, list(by_tier))
+    return [stack for tier, stack in by_tier.items() if not tiers or tier in tiers]
+
+
+def _orphans(
+    stacks: Sequence[DeployedStack], description: Description, env: str
+) -> list[DeployedStack]:
+    from tapgen.engine import destroy as destroying
+
+    described = {description.stack_name(tier, env) for tier in description.documents}
+    return destroying.orphans(stacks, described)
+
+
+def _ids(item: Standing) -> list[str]:
+    return [r.logical_id for r in item.resources if r.status != "DELETE_COMPLETE"]
+
+
+def _taken_down(
+    session: Session,
+    run: Run,
+    attendant: Attendant,
+    standing: Sequence[Standing],
+    importers: Mapping[str, Sequence[str]],
+    view: _View,
+) -> Summary:
+    """Delete them all; what could not be is offered to be left behind, where somebody can say."""
+    from tapgen.engine import destroy as destroying
+    from tapgen.engine import durations
+
+    remembered = running.durations_of(session, view.env)
+    past = durations.load(remembered)
+    ordered = [item.stack.name for item in standing]
+    run = replace(run, expected=past.deleting(ordered))
+
+    def once(run: Run, items: Sequence[Standing]) -> Summary:
+        carried = destroying.destroy(run, items, importers)
+        events = durations.learning(past, remembered, carried)
+        return running.follow(
+            events, ordered, session, attendant, form=view.form, verbose=view.verbose
+        )
+
+    summary = once(run, standing)
+    retain = _offered(session, summary, view)
+    if not retain or attendant.orders.cancel:
+        return summary
+    ended = [item for item in standing if summary.row_of(item.stack.name)[0] in _GONE]
+    again = [item for item in standing if item not in ended]
+    ends = {item.stack.name: summary.ends[item.stack.name] for item in ended}
+    second = once(replace(run, id=f"{run.id}-2", retain=retain), _anew(session, again))
+    second.ends.update(ends)
+    return second
+
+
+_GONE = ("deleted", "unchanged")
+
+
+def _anew(session: Session, standing: Sequence[Standing]) -> list[Standing]:
+    found = []
+    for item in standing:
+        now = session.cloud.stack(item.stack.id)
+        if now is not None:
+            found.append(replace(item, stack=now))
+    return found
+
+
+def _offered(session: Session, summary: Summary, view: _View) -> dict[str, list[str]]:
+    """The resources that whoever sits there wants left behind, by stack."""
+    from tapgen.engine import recover
+
+    if view.yes or view.form == "json" or not common.interactive():
+        return {}
+    found: dict[str, list[str]] = {}
+    for name, how, _ in summary.rows():
+        stack = session.cloud.stack(name) if how == "failed" else None
+        if stack is None or stack.status != "DELETE_FAILED":
+            continue
+        told = recover.diagnose(session.cloud, stack)
+        stuck = [item for item in told.stuck if item.may_be_retained]
+        common.say()
+        recovering.tell(told, "its deletion failed")
+        ids = [item.resource.logical_id for item in stuck]
+        question = f"Leave {', '.join(ids)} behind, where no stack holds it, and finish {name}?"
+        with common.asking():
+            if ids and click.confirm(question, default=False, err=True):
+                found[name] = ids
+    return found
+
+
+def _tell_failed(session: Session, stacks: Sequence[DeployedStack]) -> None:
+    from tapgen.engine import recover
+
+    for stack in stacks:
+        if stack.status == "DELETE_FAILED":
+            recovering.tell(recover.diagnose(session.cloud, stack), "its last deletion failed")
+            common.say("  it is tried again; --retain ID or --force leave behind what fails again")
+
+
+def _print_dry(
+    standing: Sequence[Standing], kept: Sequence[Keeping], blockers: Sequence[str]
+) -> None:
+    from tapgen.render import as_json
+
+    found = {
+        "delete": [{"stack": i.stack.name, "status": i.stack.status} for i in standing],
+        "keep": [
+            {"stack": i.stack, "type": i.resource.type, "id": i.resource.physical_id, "how": i.how}
+            for i in kept
+        ],
+        "blockers": list(blockers),
+    }
+    click.echo(as_json(found))
 
 
 def _show_farewell(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tapgen.commands import common
-from tapgen.errors import Exit
+from tapgen.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from tapgen.engine.phases import Phase
     from tapgen.engine.review import Review, Reviewed
     from tapgen.engine.rollout import Rollout
+    from tapgen.engine.saved import Asked
     from tapgen.session import Session
     from tapgen.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., object])
 
 # How a line of a change looks; the sign before it says the same without colour.
 _STYLES = {
@@ -36,12 +40,31 @@ _ROUNDS = {
 }
 
 
+def method_option(command: F) -> F:
+    """``--method``: whom to ask what an update would change."""
+    return click.option(
+        "--method",
+        type=click.Choice(["auto", "change-set", "template"]),
+        default="auto",
+        show_default=True,
+        help="Ask CloudFormation by change sets, removed again; predict from the templates; "
+        "or ask where it can be asked.",
+    )(command)
+
+
 @click.command()
 @click.argument("tiers", nargs=-1, metavar="[TIER]...")
 @common.env_option
 @common.aws_options
 @common.config_option
 @click.option("--set", "flags", multiple=True, metavar="KEY=VALUE", help="A setting of this run.")
+@method_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Keep the plan, for deploy --plan FILE.",
+)
 @click.option("--exit-code", is_flag=True, help="Exit 3 when anything would change.")
 @common.output_option("text", "json")
 def plan(
@@ -51,18 +74,32 @@ def plan(
     profile: str | None,
     config: Path,
     flags: tuple[str, ...],
+    method: str,
+    out: Path | None,
     exit_code: bool,
     form: str,
 ) -> int:
     """Show what a deploy would change, and change nothing."""
     with common.opened(env, config, local=local, profile=profile) as session:
-        from tapgen.engine import review
+        from tapgen import __version__
+        from tapgen.engine import saved
         from tapgen.render import as_json
 
-        _, planned, seen = prepared(session, env, config, flags, tiers)
+        asked = saved.Asked(tiers, flags, method)
+        alias = alias_of(session)
+        _, planned, seen = prepared(session, env, config, flags, tiers, method=method, alias=alias)
+        if out is not None:
+            saved.check_flags(flags, planned.wanted)
         acting = show(seen, (*planned.notes, *planned.consents))
+        if out is not None or form == "json":
+            document = saved.document(
+                session.caller, env, asked, planned, seen, made_by=__version__, alias=alias()
+            )
+        if out is not None:
+            saved.write(out, document)
+            common.say(f"kept as {out}; to carry it out: tapgen deploy --env {env} --plan {out}")
         if form == "json":
-            click.echo(as_json(review.plain(seen)))
+            click.echo(as_json(document))
         elif not acting:
             common.say_unchanged(env, len(seen.stacks))
         else:
@@ -70,12 +107,70 @@ def plan(
         return Exit.DIFFERENT if exit_code and acting else Exit.DONE
 
 
+class PlanAndMore(UsageError):
+    """A kept plan, and beside it what the plan says already."""
+
+    def __init__(self, option: str) -> None:
+        self.option = option
+        super().__init__(f"--plan says already what is deployed: leave out {option}")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A plan from its file, to be carried out."""
+
+    path: Path
+    document: Mapping[str, Any]
+    asked: Asked
+
+    def check_place(self, session: Session, env: str) -> None:
+        """Refuse a plan of another environment or account. Raises ``moved.PlanMoved``."""
+        from tapgen.engine import moved
+
+        caller = session.caller
+        moved.check_place(self.path, self.document, env, caller.account, caller.region)
+
+    def check(self, session: Session, env: str, planned: Rollout, seen: Review) -> None:
+        """Refuse to go on when anything moved since. Raises ``moved.PlanMoved``."""
+        from tapgen.engine import moved, saved
+
+        salt = str(self.document["salt"])
+        now = saved.document(session.caller, env, self.asked, planned, seen, salt=salt)
+        moved.check(self.path, self.document, now)
+
+
+def kept(path: Path | None, tiers: Sequence[str], flags: Sequence[str], method: str) -> Kept | None:
+    """The plan that ``--plan`` names; None without. Raises ``PlanAndMore``, ``saved.BadPlan``."""
+    if path is None:
+        return None
+    given = {"the tiers": tiers, "--set": flags, "--method": method != "auto"}
+    for option, value in given.items():
+        if value:
+            raise PlanAndMore(option)
+    from tapgen.engine import saved
+
+    document = saved.read(path)
+    return Kept(path, document, saved.asked(document))
+
+
 def prepared(
-    session: Session, env: str, config: Path, flags: Sequence[str], tiers: Sequence[str]
+    session: Session,
+    env: str,
+    config: Path,
+    flags: Sequence[str],
+    tiers: Sequence[str],
+    *,
+    method: str = "auto",
+    alias: Callable[[], str] | None = None,
 ) -> tuple[Settings, Rollout, Review]:
-    """All that a run would need and change, with a line on who asks; nothing is changed."""
+    """All that a run would need and change, with a line on who asks; nothing is changed.
+
+    ``method`` is ``--method``'s, ``alias`` an ``alias_of`` the session.
+    """
     from tapgen import app
     from tapgen.engine import review, rollout
+    from tapgen.engine.exact import Asker
+    from tapgen.engine.plan import Action
 
     description = common.describe()
     description.chosen(tiers)
@@ -88,13 +183,53 @@ def prepared(
         lambda_source=app.LAMBDA_SOURCE,
         packages_folder=common.WORK_FOLDER / "packages",
     )
-    common.head(session, env)
-    account = session.caller.account
-    return (
-        settings,
-        planned,
-        review.review(session.cloud, planned.wanted, planned.deployed, account),
+    # Of an environment at rest nobody needs to know it, and it is to be known fast.
+    acting = any(step.action is not Action.KEEP for step in planned.steps())
+    common.head(session, env, (alias or alias_of(session))() if acting else "")
+    ask = Asker(
+        session.cloud, session.clock, session.pace, strict=method == "change-set", tell=common.say
     )
+    seen = review.review(
+        session.cloud,
+        planned.wanted,
+        planned.deployed,
+        session.caller.account,
+        None if method == "template" else ask,
+    )
+    return settings, planned, seen
+
+
+# IAM answers from another region, and from behind some networks not at all.
+ALIAS_SECONDS = 2.0
+
+
+def alias_of(session: Session) -> Callable[[], str]:
+    """The account's alias, asked when it is first wanted; empty where nobody tells it in time."""
+    from queue import Empty, SimpleQueue
+    from threading import Thread
+
+    from tapgen.cloud import CloudError
+
+    told: list[str] = []
+
+    def ask(answers: SimpleQueue[str]) -> None:
+        try:
+            answers.put(session.account.alias())
+        except CloudError:
+            # The number is what counts; the name only helps to recognise it.
+            answers.put("")
+
+    def alias() -> str:
+        if not told and not session.local:
+            answers: SimpleQueue[str] = SimpleQueue()
+            Thread(target=ask, args=(answers,), daemon=True).start()
+            try:
+                told.append(answers.get(timeout=ALIAS_SECONDS))
+            except Empty:
+                told.append("")
+        return told[0] if told else ""
+
+    return alias
 
 
 def show(review: Review, notes: Sequence[str]) -> int:
@@ -106,14 +241,18 @@ def show(review: Review, notes: Sequence[str]) -> int:
     )
     for item in review.stacks:
         if item.changes.before and not item.changes.is_empty:
-            _show_changes(item)
+            _show_changes(item, review.importers)
     _show_rounds(review.phases)
     common.say()
+    for item in review.stacks:
+        if item.note:
+            common.say(f"{item.wanted.name}: {item.note}; so it is predicted from the templates")
     for note in notes:
         common.say(note)
     touched = {item.name for phase in review.phases[:-1] for item in phase.wanted}
-    acting = (Action.CREATE, Action.UPDATE, Action.RECREATE, Action.WAIT, Action.REFUSE)
-    return sum(item.step.action in acting or item.wanted.name in touched for item in review.stacks)
+    return sum(
+        item.step.action is not Action.KEEP or item.wanted.name in touched for item in review.stacks
+    )
 
 
 def _why(item: Reviewed) -> str:
@@ -121,18 +260,30 @@ def _why(item: Reviewed) -> str:
 
     count = common.count(len(item.changes.resources), "resource")
     if item.step.action is Action.CREATE:
-        return f"{item.step.why}: {count}"
+        exports = len(item.changes.exports)
+        more = f", {common.count(exports, 'export')}" if exports else ""
+        return f"{item.step.why}: {count}{more}"
     if item.step.action is Action.UPDATE:
         return f"{item.step.why}: {count} ({item.source.value})"
+    if item.step.action is Action.KEEP and item.changes.resources:
+        return f"{item.step.why}, but what it imports changes: {count} ({item.source.value})"
     return item.step.why
 
 
-def _show_changes(item: Reviewed) -> None:
+def _show_changes(item: Reviewed, importers: Mapping[str, Sequence[str]]) -> None:
     from tapgen.diff import text as diff_text
 
+    lines = [
+        *diff_text.lines(item.changes, importers=importers),
+        *diff_text.finding_lines(item.findings),
+    ]
     common.say()
-    for line in (*diff_text.lines(item.changes), *diff_text.finding_lines(item.findings)):
+    for line in lines:
         common.say_styled(line.text, _STYLES.get(line.style))
+    if item.access:
+        common.say(f"\nwho may do what in {item.wanted.name} (! is more than before):")
+        for line in diff_text.access_lines(item.access):
+            common.say_styled(line.text, _STYLES.get(line.style))
 
 
 def _show_rounds(phases: Sequence[Phase]) -> None:

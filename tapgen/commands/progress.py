@@ -11,18 +11,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import click
 
 from tapgen.engine.events import (
     Event,
+    Interrupted,
     Migrated,
     MonitoringTrouble,
     ResourceMoved,
     RoundStarted,
     StackDone,
     StackFailed,
+    StackProtected,
     StackSkipped,
     StackStarted,
     StackUnchanged,
@@ -31,8 +33,17 @@ from tapgen.engine.events import (
 from tapgen.engine.schedule import Clock
 from tapgen.engine.summary import DONE_WORDS, clock_time
 
-DOING = {"create": "creating", "update": "updating", "recreate": "recreating", "delete": "deleting"}
+if TYPE_CHECKING:
+    from rich.live import Live as Screen
 
+DOING = {
+    "create": "creating",
+    "update": "updating",
+    "recreate": "recreating",
+    "delete": "deleting",
+    "recover": "taking a failed update back",
+    "cancel": "cancelling",
+}
 
 # An expected time is shown from so many seconds on: nobody waits for less.
 WORTH_SAYING = 10.0
@@ -87,7 +98,6 @@ class Live(AbstractContextManager["Live"]):
 
     def __init__(self, stream: IO[str], stacks: Sequence[str], clock: Clock) -> None:
         from rich.console import Console
-        from rich.live import Live as Screen
 
         self._clock = clock
         self._stacks = list(stacks)
@@ -98,10 +108,15 @@ class Live(AbstractContextManager["Live"]):
         self._planned: dict[str, int] = {}
         self._resources: dict[str, dict[str, str]] = {stack: {} for stack in stacks}
         # Texts from AWS are shown as they are: [/aws/lambda/x] is no markup and :key: no picture.
-        console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._screen = self._new_screen()
+
+    def _new_screen(self) -> Screen:
+        from rich.live import Live as Screen
+
         # Drawn four times a second, so that the seconds run while AWS is silent.
-        self._screen = Screen(
-            console=console, get_renderable=self._table, refresh_per_second=4, transient=True
+        return Screen(
+            console=self._console, get_renderable=self._table, refresh_per_second=4, transient=True
         )
 
     def __enter__(self) -> Live:
@@ -110,14 +125,16 @@ class Live(AbstractContextManager["Live"]):
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Give it back; the summary follows."""
+        """Give it back; it may be taken again, or the summary follows."""
         self._screen.stop()
+        # A used one would draw over what is said in between.
+        self._screen = self._new_screen()
 
     def show(self, event: Event) -> None:
         """Change the table."""
         stack = event.stack
         if stack not in self._says:
-            self._screen.console.print(f"{stack}  {told(event)}")
+            self._console.print(f"{stack}  {told(event)}")
             return
         if isinstance(event, ResourceMoved):
             self._resources[stack][event.event.logical_id] = event.event.status
@@ -173,8 +190,9 @@ def _told(event: Event) -> str:
             many = f", {changes} change{'s' * (changes != 1)}" if changes else ""
             about = f", about {clock_time(expected)}" if expected >= WORTH_SAYING else ""
             return f"{DOING[action]}{many}{about}"
-        case StackWaits(status=status):
-            return f"waits for the operation under way ({status})"
+        case StackWaits(status=status, who=who):
+            whose = f", {who}" if who else ""
+            return f"waits for the operation under way ({status}{whose})"
         case ResourceMoved(event=moved):
             reason = f": {moved.reason}" if moved.reason else ""
             return f"{moved.status} {moved.logical_id} ({moved.type}){reason}"
@@ -188,8 +206,13 @@ def _told(event: Event) -> str:
             return f"skipped, because {because} failed{'' if needed else ' (--fail-fast)'}"
         case Migrated(detail=detail):
             return f"migrated: {detail}"
+        case StackProtected(data=data):
+            also = "; a stack policy keeps its data" if data else ""
+            return f"termination protection is on{also}"
         case RoundStarted(title=title, number=number, of=of):
             return f"round {number} of {of}: {title}"
+        case Interrupted():
+            return "interrupted"
         case MonitoringTrouble(trouble=trouble):
             return trouble
 

@@ -16,8 +16,9 @@ from tapgen.errors import Exit
 
 if TYPE_CHECKING:
     from tapgen.cloud import DeployedStack
+    from tapgen.commands.attending import Attendant
     from tapgen.commands.progress import Progress
-    from tapgen.engine.deploy import Run
+    from tapgen.engine.run import Run
     from tapgen.engine.summary import Summary
     from tapgen.session import Session
 
@@ -27,9 +28,9 @@ def durations_of(session: Session, env: str) -> Path:
     return common.WORK_FOLDER / "durations" / session.caller.account / f"{env}.json"
 
 
-def run_of(session: Session, concurrency: int, recreate: Sequence[str] = ()) -> Run:
-    """A run that is unlike any other's, through the session's door."""
-    from tapgen.engine.deploy import Run
+def run_of(session: Session, concurrency: int, attendant: Attendant) -> Run:
+    """A run that is unlike any other's, through the session's door; ``attendant`` gives orders."""
+    from tapgen.engine.run import Run
     from tapgen.session import new_run_id
 
     return Run(
@@ -38,7 +39,7 @@ def run_of(session: Session, concurrency: int, recreate: Sequence[str] = ()) -> 
         clock=session.clock,
         poller=session.poller(),
         concurrency=concurrency,
-        recreate=frozenset(recreate),
+        orders=attendant.orders,
     )
 
 
@@ -46,29 +47,50 @@ def follow(
     events: Iterator[Any],
     stacks: Sequence[str],
     session: Session,
+    attendant: Attendant,
     *,
     form: str,
     verbose: bool,
     unchanged: bool = True,
 ) -> Summary:
-    """Show a run to its end; after Ctrl-C what is known of it, and status 130.
+    """Show a run to its end, and let ``attendant`` speak for its user meanwhile.
 
-    Without ``unchanged`` a person is not told of each stack that stays as it is.
+    Without ``unchanged`` a person is not told of each stack that stays as it is. Raises
+    ``Detached``, after what is known of the run was told, and ``CloudError`` as ``events`` do.
     """
-    from tapgen.engine.events import StackUnchanged
+    from tapgen.cloud import CloudError
+    from tapgen.engine.events import Interrupted, StackUnchanged
     from tapgen.engine.summary import Summary
 
     summary = Summary(stacks)
     try:
-        with _progress(stacks, session, form, verbose) as progress, closing(events):  # type: ignore[type-var]
+        with (
+            _progress(stacks, session, form, verbose) as progress,
+            closing(events),  # type: ignore[type-var]
+            attendant.listening(progress),
+        ):
             for event in events:
+                if isinstance(event, Interrupted):
+                    attendant.answer()
+                    continue
                 summary.take(event)
+                attendant.learn(event)
                 if unchanged or form == "json" or not isinstance(event, StackUnchanged):
                     progress.show(event)
     except KeyboardInterrupt:
-        _show_rows(summary)
+        _broken_off(summary, form, Exit.INTERRUPTED)
+        raise attendant.detached() from None
+    except CloudError:
+        _broken_off(summary, form, Exit.FAILED)
         raise
     return summary
+
+
+def _broken_off(summary: Summary, form: str, status: Exit) -> None:
+    if form == "json":
+        _write_result(summary, status)
+    else:
+        _show_rows(summary)
 
 
 def _progress(stacks: Sequence[str], session: Session, form: str, verbose: bool) -> Progress:
@@ -83,19 +105,15 @@ def _progress(stacks: Sequence[str], session: Session, form: str, verbose: bool)
     return progress.Lines(sys.stderr, stacks, verbose=verbose)
 
 
-def concluded(summary: Summary, env: str, form: str) -> Exit:
+def concluded(summary: Summary, env: str, form: str, attendant: Attendant) -> Exit:
     """Print how the run ended, and what the stacks show; returns the exit status."""
-    from tapgen.commands import progress
-
+    status = attendant.verdict(summary.status)
     if form == "json":
-        keys = ("stack", "end", "detail")
-        ends = [dict(zip(keys, row, strict=True)) for row in summary.rows()]
-        result = {"stacks": ends, "outputs": summary.outputs(), "status": int(summary.status)}
-        progress.write_json(sys.stdout, {"type": "result", **result})
-        return summary.status
+        _write_result(summary, status)
+        return status
     if summary.unchanged:
         common.say_unchanged(env, len(summary.stacks))
-        return summary.status
+        return status
     common.say()
     _show_rows(summary)
     _show_failures(summary)
@@ -104,7 +122,16 @@ def concluded(summary: Summary, env: str, form: str) -> Exit:
         if rows:
             click.echo(f"\n{stack}")
             common.table(rows, indent="  ")
-    return summary.status
+    return status
+
+
+def _write_result(summary: Summary, status: Exit) -> None:
+    from tapgen.commands import progress
+
+    keys = ("stack", "end", "detail")
+    ends = [dict(zip(keys, row, strict=True)) for row in summary.rows()]
+    result = {"stacks": ends, "outputs": summary.outputs(), "status": int(status)}
+    progress.write_json(sys.stdout, {"type": "result", **result})
 
 
 def _show_rows(summary: Summary) -> None:

@@ -1,20 +1,29 @@
 """Takes an environment down: importers before their producers, data kept unless told otherwise.
 
 What is kept follows from the deletion policies of the templates as deployed. Whoever imports from
-this environment without belonging to it is found before anything is deleted.
+this environment without belonging to it is found before anything is deleted. A resource that cannot
+be deleted is left behind only where the user named it, or said that anything may be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from tapgen import graph, resolve, yaml_text
 from tapgen.cloud import Account, CloudError, CloudFormation, DeployedStack, Kept, Resource
-from tapgen.engine import schedule
-from tapgen.engine.deploy import Run
-from tapgen.engine.events import Event, StackDone, StackStarted, StackUnchanged, StackWaits
+from tapgen.engine import recover, schedule
+from tapgen.engine.events import (
+    Event,
+    StackDone,
+    StackFailed,
+    StackStarted,
+    StackUnchanged,
+    StackWaits,
+)
 from tapgen.engine.operation import Watch, Watching
+from tapgen.engine.run import Run
 from tapgen.engine.schedule import Procedure
 from tapgen.errors import TapgenError
 from tapgen.resolve import Document
@@ -70,8 +79,25 @@ def keeping(standing: Standing) -> tuple[Keeping, ...]:
     return tuple(found)
 
 
-def blockers(cloud: CloudFormation, standing: Sequence[Standing]) -> list[str]:
-    """What would refuse the deletion, in words; the stacks among themselves do not count."""
+def links(cloud: CloudFormation, standing: Sequence[Standing]) -> Mapping[str, tuple[str, ...]]:
+    """By export of these stacks, the names of the stacks that import it now, whatever the code
+    says. Raises ``CloudError``.
+    """
+    exports = sorted({export for item in standing for export in item.stack.exports})
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        answers = pool.map(cloud.importers, exports)
+        return {export: tuple(found) for export, found in zip(exports, answers, strict=True)}
+
+
+def blockers(
+    standing: Sequence[Standing],
+    importers: Mapping[str, Sequence[str]],
+    unselected: Collection[str] = (),
+) -> list[str]:
+    """What would refuse the deletion, in words; the stacks among themselves do not count.
+
+    ``unselected`` are stacks of the same environment that are to stay.
+    """
     ours = {item.stack.name for item in standing}
     found = []
     for item in standing:
@@ -79,9 +105,16 @@ def blockers(cloud: CloudFormation, standing: Sequence[Standing]) -> list[str]:
             found.append(f"{item.stack.name} has termination protection")
         found += _protected_resources(item)
         for export in sorted(item.stack.exports):
-            others = sorted(set(cloud.importers(export)) - ours)
+            others = sorted(set(importers.get(export, ())) - ours)
             if others:
                 found.append(f"{export} is imported by {', '.join(others)}")
+    dependents = {
+        name for item in standing for e in item.stack.exports for name in importers.get(e, ())
+    } - ours
+    if stay := sorted(dependents & set(unselected)):
+        found.append(
+            f"to take {', '.join(stay)} down too, name {'it' if len(stay) == 1 else 'them'}"
+        )
     return found
 
 
@@ -98,27 +131,49 @@ def _protected_resources(item: Standing) -> list[str]:
     return found
 
 
-def destroy(run: Run, standing: Sequence[Standing]) -> Iterator[Event]:
-    """Delete the stacks, each as soon as nobody of them imports from it any more."""
+def destroy(
+    run: Run, standing: Sequence[Standing], importers: Mapping[str, Sequence[str]] | None = None
+) -> Iterator[Event]:
+    """Delete the stacks, each as soon as nobody of them imports from it any more.
+
+    Who imports from whom is read off the deployed templates, and off CloudFormation's own answer
+    (``importers``, as from ``links``).
+    """
     by_name = {item.stack.name: item for item in standing}
-    documents = {name: item.document for name, item in by_name.items()}
-    importers: dict[str, set[str]] = {name: set() for name in by_name}
-    for stack, needs in _producers(documents).items():
-        for producer in needs:
-            importers[producer].add(stack)
+    users = _users(standing, importers or {})
     procedures: dict[str, Callable[[], Procedure]] = {
         name: lambda item=item: _stack(run, item.stack)  # type: ignore[misc]
         for name, item in by_name.items()
     }
-    needs_gone = {name: frozenset(names) for name, names in importers.items()}
     yield from schedule.run(
         procedures,
-        needs_gone,
+        users,
         run.clock,
         run.concurrency,
         seconds=run.expected,
         fail_fast=run.fail_fast,
+        orders=run.orders,
     )
+
+
+def _users(
+    standing: Sequence[Standing], importers: Mapping[str, Sequence[str]]
+) -> dict[str, frozenset[str]]:
+    """By stack, those of the others that import from it and must go first."""
+    documents = {item.stack.name: item.document for item in standing}
+    found: dict[str, set[str]] = {name: set() for name in documents}
+    for stack, needs in _producers(documents).items():
+        for producer in needs:
+            found[producer].add(stack)
+    for item in standing:
+        for export in item.stack.exports:
+            found[item.stack.name] |= set(importers.get(export, ())) & set(documents)
+    return {name: frozenset(users - {name}) for name, users in found.items()}
+
+
+def orphans(stacks: Iterable[DeployedStack], described: Collection[str]) -> list[DeployedStack]:
+    """The stacks of an environment that the code does not describe any more."""
+    return [stack for stack in stacks if stack.name not in described]
 
 
 def leftovers(
@@ -164,19 +219,69 @@ def _gone(run: Run, stack: DeployedStack, watch: Watch) -> Watching[bool]:
     while now is not None and now.status.endswith("_IN_PROGRESS"):
         if now.status == "REVIEW_IN_PROGRESS":
             break
-        yield StackWaits(stack.name, now.status)
-        now = yield from watch.attach(now)
+        newest = yield from watch.patiently(lambda: run.cloud.newest_event(stack.id))
+        yield StackWaits(stack.name, now.status, recover.whose(newest))
+        now = yield from recover.unless_cancelled(run, watch.attach(now))
+        if run.orders.cancel:
+            return False
     if now is None:
         yield StackUnchanged(stack.name, {})
         return True
     started = run.clock.now()
-    yield StackStarted(stack.name, "delete")
-    yield from watch.begin(stack.id)
-    token = run.token(stack.name, "delete")
-    yield from watch.patiently(lambda: run.cloud.delete_stack(stack.id, token))
-    left = yield from watch.to_the_end(stack.id, now)
+    yield StackStarted(stack.name, "delete", expected=run.expected.get(stack.name, 0.0))
+    left: DeployedStack | None = now
+    if now.status != "DELETE_FAILED" or not _may_give_up(run, now):
+        left = yield from _deleted(run, now, watch, "delete")
+    if left is not None and left.status == "DELETE_FAILED" and _may_give_up(run, left):
+        left = yield from _given_up(run, left, watch)
     if left is not None:
-        yield watch.failure(left)
+        yield (yield from _not_deleted(run, left, watch))
         return False
     yield StackDone(stack.name, "delete", {}, run.clock.now() - started)
     return True
+
+
+def _deleted(
+    run: Run, stack: DeployedStack, watch: Watch, step: str, retain: Sequence[str] = ()
+) -> Watching[DeployedStack | None]:
+    yield from watch.begin(stack.id)
+    token, force = run.token(stack.name, step), step == "force"
+    yield from watch.patiently(
+        lambda: run.cloud.delete_stack(stack.id, token, retain=retain, force=force)
+    )
+    return (yield from watch.to_the_end(stack.id, stack))
+
+
+def _may_give_up(run: Run, stack: DeployedStack) -> bool:
+    return run.force or bool(run.retain.get(stack.name))
+
+
+def _given_up(run: Run, stack: DeployedStack, watch: Watch) -> Watching[DeployedStack | None]:
+    """Delete a stack in DELETE_FAILED once more, without what may be left behind."""
+    if run.force:
+        return (yield from _deleted(run, stack, watch, "force"))
+    found = yield from watch.patiently(lambda: recover.diagnose(run.cloud, stack))
+    # CloudFormation takes only those that could not be deleted.
+    failed = [item.resource.logical_id for item in found.stuck if item.may_be_retained]
+    retain = [name for name in run.retain[stack.name] if name in failed]
+    if not retain:
+        return stack
+    return (yield from _deleted(run, stack, watch, "retain", retain))
+
+
+def _not_deleted(run: Run, left: DeployedStack, watch: Watch) -> Watching[StackFailed]:
+    failed = watch.failure(left)
+    if left.status != "DELETE_FAILED":
+        return failed
+    found = yield from watch.patiently(lambda: recover.diagnose(run.cloud, left))
+    stuck = [item for item in found.stuck if item.may_be_retained]
+    ids = " ".join(f"--retain {item.resource.logical_id}" for item in stuck)
+    way_out = f"run it again when nothing holds them, or leave them behind: {ids}" if ids else ""
+    remedy = "; ".join(filter(None, [failed.remedy, way_out]))
+    others = [item.told for item in stuck if item.resource.logical_id != _id(failed)]
+    reason = "; ".join([failed.reason, *others])
+    return replace(failed, reason=reason, remedy=remedy)
+
+
+def _id(failed: StackFailed) -> str:
+    return failed.cause.logical_id if failed.cause else ""

@@ -100,6 +100,14 @@ class Migrated:
 
 
 @dataclass(frozen=True)
+class StackProtected:
+    """Termination protection was switched on; with ``data``, a stack policy keeps what it holds."""
+
+    stack: str
+    data: bool
+
+
+@dataclass(frozen=True)
 class RoundStarted:
     """One of several rounds begins, ``number`` of ``of``, for ``stacks``: what ended well for them
     in an earlier one was half of the way. ``stack`` is empty, it is about many.
@@ -136,6 +144,7 @@ Event = (
     | StackFailed
     | StackSkipped
     | Migrated
+    | StackProtected
     | RoundStarted
     | Interrupted
     | MonitoringTrouble

@@ -46,7 +46,8 @@ class Watch:
     """One stack's operations, asked after through ``cloud`` as often as ``poller`` allows.
 
     ``sources`` says which line made a resource, ``last_event`` is where the history was read to;
-    ``seen`` are the current operation's events. ``running`` says that an operation was started whose end was not seen yet.
+    ``seen`` are the current operation's events. ``running`` says that an
+    operation was started whose end was not seen yet.
     """
 
     cloud: CloudFormation

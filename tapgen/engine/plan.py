@@ -1,8 +1,8 @@
 """What is to be done about each stack: the wanted against the deployed. Pure.
 
-A stack is unchanged when its status is good and its digest, parameters and tags are the wanted
-ones; one DescribeStacks tells all of it. Every status of CloudFormation has its row here, so that
-no run starts an operation that must be refused half-way.
+A stack is unchanged when its status is good, its digest, parameters and tags are the wanted ones
+and it was granted the capabilities; one DescribeStacks tells all of it. Every status of
+CloudFormation has its row here, so that no run starts an operation that must be refused half-way.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from tapgen import names, stack
 from tapgen.cloud import DeployedStack, Request
+from tapgen.diff.values import hidden
 from tapgen.errors import TapgenError
 from tapgen.resolve import Document
 
@@ -22,8 +23,14 @@ GOOD = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"})
 UPDATABLE = GOOD | {"UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"}
 # Never got anywhere: CloudFormation lets them be deleted and nothing else.
 STILLBORN = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"})
+# Half-way back from an update: CloudFormation takes them the rest of the way when asked to.
+STUCK = frozenset({"UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED"})
+# Enough for a template that names no role, and a stack that runs one was granted what it needs.
+_SAME_GRANT = {"CAPABILITY_IAM": "CAPABILITY_NAMED_IAM"}
 # CloudFormation's limit for a template in the request itself (its quotas page).
 INLINE_BYTES = 51_200
+# And for one that lies in a bucket.
+STORED_BYTES = 1_000_000
 
 
 class Action(Enum):
@@ -33,6 +40,7 @@ class Action(Enum):
     UPDATE = "update"
     KEEP = "keep"
     RECREATE = "recreate"
+    RECOVER = "recover"
     WAIT = "wait"
     REFUSE = "refuse"
 
@@ -79,25 +87,36 @@ def wanted(
     env: str | None,
     given: Mapping[str, str],
     tags: Mapping[str, str],
+    deployed: DeployedStack | None = None,
 ) -> Wanted:
     """A tier's stack in the environment ``env`` (None: the account's own).
 
     ``given`` holds values by parameter for all stacks; each takes the ones it declares, and its
-    defaults for the rest. Raises ``MissingParameter``.
+    defaults for the rest. A NoEcho parameter that nobody gives a value keeps the one that the
+    ``deployed`` stack has, which AWS does not show. Raises ``MissingParameter``.
     """
     values = dict(given)
     if env is not None:
         values[names.SUFFIX] = env
     parameters = {}
+    before = deployed.parameters if deployed and deployed.status not in STILLBORN else {}
+    previous = frozenset(hidden(document) & set(before) - set(values))
     for title, parameter in document.get("Parameters", {}).items():
         if title in values:
             parameters[title] = values[title]
+        elif title in previous:
+            parameters[title] = before[title]
         elif "Default" in parameter:
             parameters[title] = str(parameter["Default"])
         else:
             raise MissingParameter(tier, title)
     request = Request(
-        names.stack_name(tier, env), text, parameters, dict(tags), capabilities(document)
+        names.stack_name(tier, env),
+        text,
+        parameters,
+        dict(tags),
+        capabilities(document),
+        previous=previous,
     )
     return Wanted(tier, document, request)
 
@@ -121,10 +140,10 @@ def decide(item: Wanted, deployed: DeployedStack | None) -> Step:
 
 def _decide(item: Wanted, deployed: DeployedStack | None) -> tuple[Action, str]:
     size = len(item.request.template.encode())
-    if size > INLINE_BYTES:
+    if size > STORED_BYTES:
         return (
             Action.REFUSE,
-            f"its template has {size:,} bytes, more than {INLINE_BYTES:,}; split the tier",
+            f"its template has {size:,} bytes, more than {STORED_BYTES:,}; split the tier",
         )
     if deployed is None:
         return Action.CREATE, "not deployed yet"
@@ -135,8 +154,10 @@ def _decide(item: Wanted, deployed: DeployedStack | None) -> tuple[Action, str]:
         return Action.WAIT, f"an operation is under way ({status})"
     if status in STILLBORN:
         return Action.RECREATE, f"its creation failed ({status}); it can only be deleted"
+    if status in STUCK:
+        return Action.RECOVER, _STUCK[status]
     if status not in UPDATABLE:
-        return Action.REFUSE, _way_out(item.name, status)
+        return Action.REFUSE, _way_out(status)
     differing = differences(item, deployed)
     if status in GOOD and not differing:
         return Action.KEEP, "unchanged"
@@ -144,13 +165,19 @@ def _decide(item: Wanted, deployed: DeployedStack | None) -> tuple[Action, str]:
 
 
 def differences(item: Wanted, deployed: DeployedStack) -> list[str]:
-    """In what the deployed stack differs: ``template``, ``parameter X``, ``tag X``; or nothing."""
+    """In what the deployed stack differs: ``template``, ``parameter X``, ``tag X``,
+    ``capability X``; or nothing.
+    """
     found = []
     digest = stack.digest_of(item.document)
     if digest is None or deployed.outputs.get(stack.DIGEST_OUTPUT) != digest:
         found.append("template")
     found += _differing("parameter", item.request.parameters, deployed.parameters)
     found += _differing("tag", item.request.tags, deployed.tags)
+    # More than is needed may have been granted by whoever deployed it first; that changes nothing.
+    granted = {_SAME_GRANT.get(name, name) for name in deployed.capabilities}
+    missing = set(item.request.capabilities) - granted
+    found += [f"capability {name}" for name in sorted(missing)]
     return found
 
 
@@ -159,17 +186,18 @@ def _differing(kind: str, want: Mapping[str, str], have: Mapping[str, str]) -> l
     return [f"{kind} {key}" for key in keys]
 
 
-def _way_out(name: str, status: str) -> str:
+_STUCK = {
+    "UPDATE_FAILED": "its update failed and was not rolled back (UPDATE_FAILED)",
+    "UPDATE_ROLLBACK_FAILED": "its rollback failed (UPDATE_ROLLBACK_FAILED)",
+}
+
+
+def _way_out(status: str) -> str:
     if status == "DELETE_FAILED":
         return f"its deletion failed ({status}): finish it with tapgen destroy, then deploy"
-    if status == "UPDATE_ROLLBACK_FAILED":
+    if status == "IMPORT_ROLLBACK_FAILED":
         return (
-            f"its rollback failed ({status}): mend what the stack's events name, then "
-            f"aws cloudformation continue-update-rollback --stack-name {name}"
-        )
-    if status == "UPDATE_FAILED":
-        return (
-            f"its update failed and was not rolled back ({status}): "
-            f"aws cloudformation rollback-stack --stack-name {name}, then deploy"
+            f"taking an import of resources back failed ({status}): whoever imported them finishes "
+            "it in the console; tapgen never imports"
         )
     return f"tapgen does not know what to do with a stack in {status}: look at it in the console"

@@ -7,21 +7,26 @@ Templates are read, importers asked after; nothing is changed here. Where AWS it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
 from tapgen import diff, yaml_text
 from tapgen.cloud import CloudFormation, DeployedStack
 from tapgen.diff import StackChanges
-from tapgen.diff.findings import Finding, findings
-from tapgen.engine import phases, plan
+from tapgen.diff.access import AccessChange
+from tapgen.diff.findings import Finding, access_changes, findings
+from tapgen.engine import phases, plan, variants
+from tapgen.engine.exact import Answer, Question
 from tapgen.engine.phases import Phase
 from tapgen.engine.plan import Action, Step, Wanted
 from tapgen.engine.variants import Standing
-from tapgen.resolve import Document
+from tapgen.resolve import Document, Known
+
+# Asks CloudFormation about many stacks at once: an ``exact.Asker``.
+Ask = Callable[[Sequence[Question]], Mapping[str, Answer]]
 
 
 class Source(Enum):
@@ -31,18 +36,27 @@ class Source(Enum):
     SAME = "same template, parameters and tags"
     CHANGE_SET = "change set"
     PREDICTED = "predicted from schemas"
-    UNKNOWN = "not known while an operation is under way"
+    UNKNOWN = "not known before the stack is at rest"
 
 
 @dataclass(frozen=True)
 class Reviewed:
-    """One stack of the run: what would be done, what would change, how that is known."""
+    """One stack of the run: what would be done, what would change, how that is known.
+
+    ``note`` says why CloudFormation could not be asked, where it was tried.
+    """
 
     wanted: Wanted
     step: Step
     changes: StackChanges
     source: Source
     findings: tuple[Finding, ...] = ()
+    note: str = ""
+
+    @property
+    def access(self) -> tuple[tuple[str, AccessChange], ...]:
+        """Who may do what from now on, or no longer; of a stack that stands."""
+        return access_changes(self.changes) if self.changes.before else ()
 
 
 @dataclass(frozen=True)
@@ -68,15 +82,31 @@ def review(
     wanted: Sequence[Wanted],
     deployed: Mapping[str, DeployedStack | None],
     account: str,
+    ask: Ask | None = None,
 ) -> Review:
     """Compare ``wanted`` (in dependency order) with what stands.
 
-    Raises ``phases.ForeignImporter``, ``phases.HiddenParameter`` and ``cloud.CloudError``.
+    ``ask`` asks CloudFormation about the stacks that can be asked about; without it all is
+    predicted. Raises ``phases.ForeignImporter``, ``variants.HiddenParameter``,
+    ``cloud.CloudError`` and what ``ask`` raises.
     """
     standing = {name: stack for name, stack in deployed.items() if stack is not None}
     steps = {item.name: plan.decide(item, deployed.get(item.name)) for item in wanted}
     documents = _templates(cloud, [standing[name] for name in _readable(wanted, steps, standing)])
-    compared = _compared(wanted, standing, documents, account)
+    answers: dict[str, Answer] = {}
+    while True:
+        compared, settled = _compared(wanted, standing, documents, account, answers)
+        due = [
+            (item, standing[item.name])
+            for item in wanted
+            if steps[item.name].action is Action.UPDATE
+            and item.name in settled
+            and item.name not in answers
+        ]
+        if ask is None or not due:
+            break
+        # What it says of a producer can settle what an importer gets: then that one's turn comes.
+        answers |= ask(due)
     importers = _importers(cloud, compared, standing)
     missing = {name for names in importers.values() for name in names} - set(documents)
     documents.update(_templates(cloud, [standing[n] for n in sorted(missing) if n in standing]))
@@ -85,11 +115,19 @@ def review(
     )
     reviewed = []
     for item in wanted:
-        changes = compared[item.name]
+        changes, answer = compared[item.name], answers.get(item.name, Answer())
+        step = _corrected(steps[item.name], answer)
         found = findings(changes, importers=importers) if changes.before else ()
-        source = _source(steps[item.name], changes)
-        reviewed.append(Reviewed(item, steps[item.name], changes, source, found))
+        source = _source(step, changes) if answer.changes is None else Source.CHANGE_SET
+        reviewed.append(Reviewed(item, step, changes, source, found, answer.note))
     return Review(tuple(reviewed), rounds, importers)
+
+
+def _corrected(step: Step, answer: Answer) -> Step:
+    """What is to be done, where CloudFormation knows better than the comparison."""
+    if answer.same:
+        return replace(step, action=Action.KEEP, why="CloudFormation sees no change")
+    return step
 
 
 def _readable(
@@ -115,13 +153,15 @@ def _compared(
     standing: Mapping[str, DeployedStack],
     documents: Mapping[str, Document],
     account: str,
-) -> dict[str, StackChanges]:
+    answers: Mapping[str, Answer],
+) -> tuple[dict[str, StackChanges], set[str]]:
+    """Each stack's changes, and the names of those whose imports are there and stay."""
     live: dict[str, Any] = {
         name: value for stack in standing.values() for name, value in stack.exports.items()
     }
     coming = dict(live)
     taken: dict[str, Any] = {}
-    found = {}
+    found, settled = {}, set()
     for item in wanted:
         stack = standing.get(item.name)
         before = None
@@ -130,12 +170,22 @@ def _compared(
         elif stack is not None and stack.status in plan.GOOD:
             # Unchanged by digest: the template that runs is the wanted one.
             before = diff.deployed_side(stack, item.document, live)
-        changes = diff.compare(item.name, before, diff.wanted_side(item, coming), account=account)
+        known = Known.of(item.document, item.request.parameters)
+        used = variants.imported(dict(item.document), known)
+        if all(name in live and coming.get(name) == live[name] for name in used):
+            settled.add(item.name)
+        changes = diff.compare(
+            item.name,
+            before,
+            diff.wanted_side(item, coming),
+            account=account,
+            listed=answers.get(item.name, Answer()).changes,
+        )
         found[item.name] = changes
         # What one stack gives up, one before it may have taken over.
         taken |= {each.name: each.after for each in changes.exports if each.action == "appears"}
         coming = {**diff.exported(coming, changes), **taken}
-    return found
+    return found, settled
 
 
 def _importers(
@@ -170,7 +220,7 @@ def _source(step: Step, changes: StackChanges) -> Source:
         return Source.SAME
     if step.action in (Action.CREATE, Action.RECREATE):
         return Source.NEW
-    if step.action in (Action.WAIT, Action.REFUSE):
+    if step.action in (Action.WAIT, Action.RECOVER, Action.REFUSE):
         return Source.UNKNOWN
     return Source.PREDICTED
 
@@ -185,7 +235,12 @@ def plain(review: Review) -> dict[str, Any]:
                 "why": item.step.why,
                 "source": item.source.value,
                 "changes": diff.plain(item.changes),
-                "findings": diff.plain(item.findings),
+                "findings": [{**diff.plain(each), "kind": each.kind} for each in item.findings],
+                "access": [
+                    {"logical_id": name, "broadens": row.broadens, **diff.plain(row)}
+                    for name, row in item.access
+                ],
+                "note": item.note,
             }
             for item in review.stacks
         ],

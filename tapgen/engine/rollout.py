@@ -24,7 +24,7 @@ from tapgen.package import Package
 from tapgen.resolve import Document
 from tapgen.session import Session
 from tapgen.settings import Settings
-from tapgen.stack import Scope
+from tapgen.stack import DIGEST_OUTPUT, Scope, digest_of
 
 # Stack tags spread to every resource that takes tags, so nothing volatile is among them.
 PROJECT_TAGS = {
@@ -46,6 +46,8 @@ class Rollout:
     bucket_stacks: Mapping[str, str]
     notes: tuple[str, ...]
     consents: tuple[str, ...]
+    # The export that names the bucket for templates too long for a request.
+    template_bucket: str | None = None
 
     def steps(self) -> tuple[Step, ...]:
         """What would be done about each stack, in dependency order."""
@@ -98,7 +100,7 @@ def prepare(
     given.update({parameter: found.value for parameter, found in resolved.items()})
 
     return Rollout(
-        wanted=tuple(_wanted(description, tier, settings, given) for tier in chosen),
+        wanted=tuple(_wanted(description, tier, settings, given, deployed) for tier in chosen),
         deployed=deployed,
         producers=producers,
         roles=preflight.service_linked_roles(documents[tier] for tier in chosen),
@@ -111,6 +113,7 @@ def prepare(
             if found.note and not found.consent and parameter in settings.parameters
         ),
         consents=tuple(found.note for found in resolved.values() if found.consent),
+        template_bucket=_template_bucket(documents, lambda_source),
     )
 
 
@@ -157,6 +160,12 @@ def _build(
     )
 
 
+def _template_bucket(documents: Mapping[str, Document], lambda_source: Path) -> str | None:
+    """The bucket that the functions' packages lie in: the one that deploying may write to."""
+    found = assets.needed(documents, package.discover(lambda_source))
+    return found[0].bucket_export if found else None
+
+
 def _account_switches(
     session: Session,
     documents: Mapping[str, Document],
@@ -190,8 +199,24 @@ def _versions(
             default = document["Parameters"][database.parameter].get("Default", "")
             asked = given.get(database.parameter, str(default))
             stack = deployed[description.stack_name(tier, env)]
-            found[database.parameter] = _version(session, database, asked, stack)
+            if database.parameter not in given and _runs(document, stack):
+                # What a default became was settled when this template was deployed.
+                assert stack is not None
+                found[database.parameter] = Version(stack.parameters[database.parameter])
+            else:
+                found[database.parameter] = _version(session, database, asked, stack)
     return found
+
+
+def _runs(document: Document, stack: DeployedStack | None) -> bool:
+    """Whether the stack stands, and runs this very template."""
+    digest = digest_of(document)
+    return (
+        stack is not None
+        and stack.status in plan.UPDATABLE
+        and digest is not None
+        and stack.outputs.get(DIGEST_OUTPUT) == digest
+    )
 
 
 def _version(
@@ -211,7 +236,11 @@ def _version(
 
 
 def _wanted(
-    description: Description, tier: str, settings: Settings, given: Mapping[str, str]
+    description: Description,
+    tier: str,
+    settings: Settings,
+    given: Mapping[str, str],
+    deployed: Mapping[str, DeployedStack | None],
 ) -> Wanted:
     document = description.documents[tier]
     if description.scopes[tier] is Scope.ACCOUNT:
@@ -220,4 +249,12 @@ def _wanted(
     else:
         env = settings.env
         tags = {**PROJECT_TAGS, "Environment": settings.env, **settings.tags}
-    return plan.wanted(tier, document, render.text(document), env=env, given=given, tags=tags)
+    return plan.wanted(
+        tier,
+        document,
+        render.text(document),
+        env=env,
+        given=given,
+        tags=tags,
+        deployed=deployed.get(description.stack_name(tier, settings.env)),
+    )

@@ -8,14 +8,16 @@ whether the next one may rely on what this one did.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
+from tapgen import names
 from tapgen.cloud import AccessDenied, CloudError, DeployedStack
 from tapgen.engine import deploy, migration
 from tapgen.engine.assets import Asset
-from tapgen.engine.deploy import Run
 from tapgen.engine.events import (
     Event,
     MonitoringTrouble,
@@ -25,10 +27,12 @@ from tapgen.engine.events import (
     StackSkipped,
     StackUnchanged,
 )
+from tapgen.engine.guard import Guard
 from tapgen.engine.operation import STALE_SECONDS, Watch
 from tapgen.engine.phases import Phase
-from tapgen.engine.plan import Action, Wanted
+from tapgen.engine.plan import INLINE_BYTES, Action, Wanted
 from tapgen.engine.rollout import Rollout
+from tapgen.engine.run import Run
 from tapgen.engine.schedule import Pause
 from tapgen.session import Session
 
@@ -40,19 +44,27 @@ class NoBucket(CloudError):
 
     def __init__(self, export: str) -> None:
         self.export = export
-        super().__init__(f"no bucket for the packages: {export} is not exported; deploy foundation")
+        super().__init__(
+            f"no bucket for packages and templates: {export} is not exported; deploy foundation"
+        )
 
 
 def carry_out(
-    session: Session, rollout: Rollout, run: Run, phases: Sequence[Phase] = ()
+    session: Session,
+    rollout: Rollout,
+    run: Run,
+    phases: Sequence[Phase] = (),
+    guard: Guard | None = None,
 ) -> Iterator[Event]:
     """Change AWS to what the rollout wants, and tell what happens. Raises ``cloud.CloudError``.
 
-    ``phases`` are the rounds to do it in; none means one round of everything.
+    ``phases`` are the rounds to do it in; none means one round of everything. ``guard`` protects
+    what it names as soon as it stands.
     """
+    guard = guard or Guard()
     if any(step.action in (Action.CREATE, Action.RECREATE) for step in rollout.steps()):
         yield from _linked_roles(session, rollout.roles)
-    sending = replace(run, before=lambda item: _send(session, rollout, item))
+    sending = replace(run, before=lambda item: _ready(session, rollout, guard, item))
     rounds = list(phases) or [Phase("deploy", rollout.wanted)]
     deployed = rollout.deployed
 
@@ -73,13 +85,17 @@ def carry_out(
     outputs: dict[str, Mapping[str, str]] = {}
     for number, phase in enumerate(rounds, 1):
         if len(rounds) > 1:
-            names = tuple(item.name for item in phase.wanted)
-            yield RoundStarted(phase.title, number, len(rounds), stacks=names)
+            stacks = tuple(item.name for item in phase.wanted)
+            yield RoundStarted(phase.title, number, len(rounds), stacks=stacks)
         if number > 1:
             deployed = yield from _patiently(run, survey)
         # A round's calls need tokens of their own: the same stack may have its turn in each.
         turn = replace(sending, id=f"{run.id}-{number}", still=phase.still)
-        failed = yield from _one_round(session, rollout, turn, phase, deployed, outputs)
+        failed = yield from _guarded(
+            guard, turn, _one_round(session, rollout, turn, phase, deployed, outputs)
+        )
+        if run.orders.cancel:
+            return
         if failed:
             # Also those whose own turn went well: what they stand at now is half of the way.
             later = {item.name for rest in rounds[number:] for item in rest.wanted}
@@ -122,7 +138,7 @@ def _one_round(
             outputs[event.stack] = event.outputs
         yield event
     ours = {item.name for item in rollout.wanted}
-    for export in () if failed else phase.gone:
+    for export in () if failed or run.orders.cancel else phase.gone:
         for importer in (yield from _importers(run, export)):
             if importer in ours:
                 reason = f"still imports {export}, although its template no longer does"
@@ -131,6 +147,47 @@ def _one_round(
             yield StackFailed(importer, "", reason)
             failed.append(importer)
     return failed
+
+
+def _guarded(
+    guard: Guard, run: Run, events: Generator[Event, None, list[str]]
+) -> Generator[Event, None, list[str]]:
+    """Pass a round on, and close the guard behind each of its stacks, however the round ends."""
+    open_now = set(guard.agreed)
+    try:
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as end:
+                failed: list[str] = end.value
+                return failed
+            yield event
+            if isinstance(event, (StackDone, StackUnchanged, StackFailed)):
+                open_now.discard(event.stack)
+                yield from _closed(guard, run, event)
+    finally:
+        events.close()
+        for name in sorted(open_now):
+            # Nobody hears of it any more; a run that is killed outright leaves it to the next.
+            with suppress(CloudError):
+                stack = run.cloud.stack(name)
+                if stack is not None:
+                    list(guard.close(run.cloud, stack, changed=True))
+
+
+def _closed(
+    guard: Guard, run: Run, event: StackDone | StackUnchanged | StackFailed
+) -> Iterator[Event]:
+    if event.stack not in guard.documents:
+        return
+    try:
+        stack = run.cloud.stack(event.stack)
+    except CloudError as error:
+        yield MonitoringTrouble(event.stack, f"not protected: {error}")
+        return
+    if stack is not None and not stack.status.startswith(("ROLLBACK", "REVIEW", "DELETE")):
+        changed = not isinstance(event, StackUnchanged)
+        yield from guard.close(run.cloud, stack, changed=changed)
 
 
 def _importers(run: Run, export: str) -> Generator[Event, None, list[str]]:
@@ -180,6 +237,27 @@ def _linked_roles(session: Session, services: Sequence[str]) -> Iterator[Event]:
             yield MonitoringTrouble("account", f"{error}; going on without")
 
 
+def _ready(session: Session, rollout: Rollout, guard: Guard, item: Wanted) -> Wanted:
+    """All that must be in place before the change set of ``item`` is made; returns ``item`` as it
+    is to be asked for.
+    """
+    _send(session, rollout, item)
+    standing = rollout.deployed.get(item.name)
+    if standing is not None:
+        guard.make_room(session.cloud, standing)
+    content = item.request.template.encode()
+    if len(content) <= INLINE_BYTES:
+        return item
+    if rollout.template_bucket is None:
+        raise NoBucket("the artifact bucket")
+    bucket = _exported(session, rollout, rollout.template_bucket)
+    key = f"templates/{item.name}/{hashlib.sha256(content).hexdigest()}.yaml"
+    if not session.account.has_object(bucket, key):
+        session.account.put_object(bucket, key, content)
+    url = f"https://{bucket}.s3.{names.REGION}.amazonaws.com/{key}"
+    return replace(item, request=replace(item.request, template_url=url))
+
+
 def _send(session: Session, rollout: Rollout, item: Wanted) -> None:
     for asset, built in rollout.assets:
         if asset.parameter in item.request.parameters:
@@ -187,8 +265,12 @@ def _send(session: Session, rollout: Rollout, item: Wanted) -> None:
 
 
 def _bucket(session: Session, rollout: Rollout, asset: Asset) -> str:
+    return _exported(session, rollout, asset.bucket_export)
+
+
+def _exported(session: Session, rollout: Rollout, export: str) -> str:
     # Read now: the account's own stack may have been made in this run.
-    stack = session.cloud.stack(rollout.bucket_stacks[asset.bucket_export])
-    if stack is None or asset.bucket_export not in stack.exports:
-        raise NoBucket(asset.bucket_export)
-    return stack.exports[asset.bucket_export]
+    stack = session.cloud.stack(rollout.bucket_stacks[export])
+    if stack is None or export not in stack.exports:
+        raise NoBucket(export)
+    return stack.exports[export]

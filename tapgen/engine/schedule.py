@@ -12,9 +12,12 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from tapgen.engine.events import Event, StackSkipped
+from tapgen.engine.events import Event, Interrupted, StackSkipped
+
+if TYPE_CHECKING:
+    from tapgen.engine.orders import Orders
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def run(
     *,
     seconds: Mapping[str, float] | None = None,
     fail_fast: bool = False,
+    orders: Orders | None = None,
 ) -> Iterator[Event]:
     """Yield the events of all procedures until the last has ended.
 
@@ -65,6 +69,8 @@ def run(
     way to the end behind it goes first: its own ``seconds`` (one each, where nothing is expected)
     and those of what waits for it; then the name decides. Where one fails, those that need it,
     directly or not, are skipped; all others go on, unless ``fail_fast`` says to start nothing more.
+    The bell of ``orders`` is passed on as ``Interrupted``, and every procedure under way is resumed
+    at once to learn what was ordered; once the order is to cancel, nothing more starts.
     Closing this generator, or an exception in it, closes every procedure under way, so that each
     can clean up after itself.
     """
@@ -75,6 +81,14 @@ def run(
     due: list[tuple[float, str]] = []
     try:
         while waiting or active:
+            if orders and orders.bell:
+                orders.bell = False
+                yield Interrupted()
+                due = [(clock.now(), name) for _, name in due]
+            if orders and orders.cancel:
+                waiting.clear()
+                if not active:
+                    break
             for name in [name for name in waiting if not open_needs[name]]:
                 if len(active) >= concurrency:
                     break
@@ -87,6 +101,9 @@ def run(
             moment, name = heapq.heappop(due)
             if moment > clock.now():
                 clock.sleep(moment - clock.now())
+                if orders and orders.bell:
+                    heapq.heappush(due, (moment, name))
+                    continue
             outcome = yield from _advance(active[name], name, due, clock)
             if outcome is None:
                 continue

@@ -27,6 +27,7 @@ DONE_WORDS = {
     "update": "updated",
     "recreate": "recreated",
     "delete": "deleted",
+    "cancel": "cancelled",
 }
 
 

@@ -15,7 +15,6 @@ from tapgen.cloud import DeployedStack
 from tapgen.diff import values
 from tapgen.engine import plan
 from tapgen.engine.plan import Wanted
-from tapgen.errors import TapgenError
 from tapgen.resolve import Document, Known, Unresolvable, text
 
 
@@ -26,18 +25,6 @@ class Standing:
     stacks: Mapping[str, DeployedStack]
     documents: Mapping[str, Document]
     importers: Mapping[str, tuple[str, ...]]
-
-
-class HiddenParameter(TapgenError):
-    """A stack that must be deployed as it runs, with a value that CloudFormation does not tell."""
-
-    def __init__(self, stack: str, parameters: Sequence[str]) -> None:
-        self.stack, self.parameters = stack, tuple(parameters)
-        super().__init__(
-            f"{stack} must let go of an export in the template it runs, and nobody can repeat its "
-            f"NoEcho {', '.join(parameters)}; nothing was changed: "
-            "take the export or its import out by hand, with the previous value of the parameter"
-        )
 
 
 def holds(condition: str | None, known: Known) -> bool:
@@ -104,7 +91,15 @@ def expand(item: Wanted, standing: Standing, exports: Sequence[str]) -> Wanted:
         for name, value in deployed.parameters.items()
         if name in new.get("Parameters", {})
     }
-    return _variant(item, new, {**parameters, **item.request.parameters}, item.request.tags)
+    request = item.request
+    untold = values.hidden(new) & set(parameters) - set(request.parameters)
+    return _variant(
+        item,
+        new,
+        {**parameters, **request.parameters},
+        request.tags,
+        request.previous | untold,
+    )
 
 
 def exporting(document: Document, known: Known, exports: Collection[str]) -> dict[str, Any]:
@@ -119,15 +114,18 @@ def exporting(document: Document, known: Known, exports: Collection[str]) -> dic
 
 
 def _as_it_runs(item: Wanted, document: Document, deployed: DeployedStack) -> Wanted:
-    hidden = sorted(values.hidden(document) & set(deployed.parameters))
-    if hidden:
-        raise HiddenParameter(item.name, hidden)
     # With today's tags too: new ones would change every resource.
-    return _variant(item, document, deployed.parameters, deployed.tags)
+    # NoEcho values as they are: AWS repeats them, nobody else can.
+    previous = values.hidden(document) & set(deployed.parameters)
+    return _variant(item, document, deployed.parameters, deployed.tags, previous)
 
 
 def _variant(
-    item: Wanted, document: Document, parameters: Mapping[str, str], tags: Mapping[str, str]
+    item: Wanted,
+    document: Document,
+    parameters: Mapping[str, str],
+    tags: Mapping[str, str],
+    previous: frozenset[str],
 ) -> Wanted:
     sealed = stack.sealed(document)
     request = replace(
@@ -136,6 +134,7 @@ def _variant(
         parameters=dict(parameters),
         tags=dict(tags),
         capabilities=plan.capabilities(sealed),
+        previous=previous,
     )
     return replace(item, document=sealed, request=request)
 

@@ -18,6 +18,7 @@ from tapgen import graph, names
 from tapgen.aws import AwsAccount, Connection
 from tapgen.cloud import Caller
 from tapgen.engine import deploy, review, rounds
+from tapgen.engine.guard import Guard
 from tapgen.engine.polling import aws_pace
 from tapgen.engine.review import Review
 from tapgen.engine.rollout import Rollout
@@ -70,6 +71,8 @@ class Rounds(Scene):
 
     # More tags of every stack, as settings give them.
     tags: Mapping[str, str] = field(default_factory=dict)
+    # What is protected, as the command makes it of the settings and somebody's yes.
+    guard: Guard | None = None
 
     def __post_init__(self) -> None:
         """Put a session of the command's in front of the twin."""
@@ -115,7 +118,9 @@ class Rounds(Scene):
     ) -> Outcome:
         """Carry a plan out that was made before, to the end."""
         stacks = [item.name for item in planned.wanted]
-        events = rounds.carry_out(self.session, planned, self.run(recreate), seen.phases)
+        events = rounds.carry_out(
+            self.session, planned, self.run(recreate), seen.phases, self.guard
+        )
         return self.follow(events, stacks)
 
     def kill_at(self, call: int, moment: str) -> None:

@@ -1,0 +1,146 @@
+"""Change sets of a run: made, awaited, and taken back where they are not carried out.
+
+One that this run made and did not carry out is removed again, also after Ctrl-C; nobody else's
+ever is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from tapgen.cloud import (
+    ChangeSet,
+    CloudError,
+    DeployedStack,
+    Refused,
+    Throttled,
+    Unreachable,
+)
+from tapgen.diff import asked
+from tapgen.engine import causes
+from tapgen.engine.events import StackFailed, StackUnchanged
+from tapgen.engine.operation import Watch, Watching
+from tapgen.engine.plan import Wanted
+from tapgen.engine.run import Run
+from tapgen.engine.schedule import Pause
+
+# AWS words it in three ways, in change sets and in updates.
+NO_CHANGES = ("didn't contain changes", "No updates are to be performed", "no changes")
+
+# A change set takes a few seconds to be made, and can be deleted only then.
+WITHDRAWAL_SECONDS = 60.0
+
+
+def make(run: Run, item: Wanted, *, create: bool) -> str:
+    """Start making the change set of ``item``; returns its id. Raises ``CloudError``."""
+    return run.cloud.create_change_set(
+        item.request,
+        name_of(run, item),
+        create=create,
+        token=run.token(item.name, "prepare"),
+    )
+
+
+def name_of(run: Run, item: Wanted) -> str:
+    """``tapgen-<digest of all that goes in>-<run>``: the same content is told from another's."""
+    request = item.request
+    content = [request.template, dict(request.parameters), dict(request.tags)]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return f"tapgen-{digest[:12]}-{run.id}"
+
+
+def prepared(run: Run, made: str, watch: Watch) -> Watching[ChangeSet]:
+    """Wait until a change set is made, or cannot be; returns it."""
+    started = run.clock.now()
+    while True:
+        found = yield from watch.patiently(lambda: run.cloud.change_set(made))
+        if found.status in ("CREATE_COMPLETE", "FAILED"):
+            return found
+        yield Pause(min(run.poller(run.clock.now() - started), 5.0))
+
+
+def not_prepared(item: Wanted, found: ChangeSet, deployed: DeployedStack | None) -> Watching[bool]:
+    """Tell what a change set that could not be made means; nothing to change is fine."""
+    if any(words in found.reason for words in NO_CHANGES) and deployed is not None:
+        yield StackUnchanged(item.name, deployed.outputs)
+        return True
+    status = deployed.status if deployed else "not created"
+    advice = causes.remedy(found.reason)
+    yield StackFailed(item.name, status, f"no change set: {found.reason}", remedy=advice)
+    return False
+
+
+NOT_STILL = "holding its imports literally would move resources, which it must not"
+
+
+def moving(found: ChangeSet) -> list[str]:
+    """The resources that a change set would make, remove or replace."""
+    # CloudFormation may list a property whose import became the same literal value, as a change
+    # in place; anything more would be a real one.
+    return [
+        change.logical_id
+        for change in found.changes
+        if change.action != "Modify" or change.replacement in ("True", "Conditional")
+    ]
+
+
+def withdraw(run: Run, item: Wanted, made: str, before: DeployedStack | None) -> None:
+    """Take back a change set that was not carried out, as far as AWS lets us.
+
+    This runs while the run is being closed, so it cannot wait by yielding. ``made`` is empty when
+    the call that makes it was cut off: then it may be there or not.
+    """
+    until = run.clock.now() + WITHDRAWAL_SECONDS
+    while True:
+        try:
+            if _withdrawn(run, item, made, before):
+                return
+        except (Throttled, Unreachable):
+            pass
+        except Refused as error:
+            # A change set cannot be deleted while it is being made.
+            if error.code != "InvalidChangeSetStatus":
+                return
+        except CloudError:
+            return
+        if run.clock.now() >= until:
+            return
+        run.clock.sleep(2.0)
+
+
+def _withdrawn(run: Run, item: Wanted, made: str, before: DeployedStack | None) -> bool:
+    stack = run.cloud.stack(item.name)
+    if stack is None:
+        # Made a moment ago, a stack may not be found yet.
+        return not made
+    busy = stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS"
+    ours = f":changeSet/{name_of(run, item)}/"
+    found = run.cloud.change_sets(stack.id)
+    # A list may be older than what was made a moment ago; an id from the maker is not.
+    for change_set in dict.fromkeys([*filter(None, [made]), *found]):
+        if ours in change_set:
+            try:
+                run.cloud.delete_change_set(change_set)
+            except Refused:
+                # It may be ours that is being carried out after all.
+                if not busy:
+                    raise
+    # The empty stack that a change set for a new stack brings along, unless somebody else put a
+    # change set of theirs on it meanwhile.
+    alone = all(ours in change_set for change_set in found)
+    if before is None and stack.status == "REVIEW_IN_PROGRESS" and alone:
+        run.cloud.delete_stack(stack.id, run.token(item.name, "withdraw"))
+    return True
+
+
+def others_reviews(run: Run, deployed: DeployedStack | None, watch: Watch) -> Watching[list[str]]:
+    """The names of the change sets on a stack in review that no run of tapgen made.
+
+    Carrying one change set out removes a stack's others.
+    """
+    if deployed is None or deployed.status != "REVIEW_IN_PROGRESS":
+        return []
+    found = yield from watch.patiently(lambda: run.cloud.change_sets(deployed.id))
+    names = [change_set.rpartition(":changeSet/")[2].split("/")[0] for change_set in found]
+    return [name for name in names if not name.startswith("tapgen-")]
