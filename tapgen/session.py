@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -42,6 +42,8 @@ class Session:
     local: bool
     # Whether stacks take no time, and have no data behind them, because an emulator answers.
     emulated: bool = False
+    # Reads the credentials anew, wherever they came from.
+    renew: Callable[[], None] = lambda: None
 
     def poller(self) -> Poller:
         """The waiting times of one run; an emulator on this machine is asked without a budget."""
@@ -182,6 +184,7 @@ def connect(
             local_pace if emulated else aws_pace,
             local=local,
             emulated=emulated,
+            renew=connection.renew,
         )
 
 

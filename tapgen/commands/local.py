@@ -1,26 +1,36 @@
-"""Commands about this machine: serve the API and the embedded AWS, or forget all they hold."""
+"""Commands about this machine: serve the whole system, watch it at work, forget all it holds."""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tapgen.commands import common
+from tapgen.commands import common, executing, observing
 from tapgen.errors import Exit
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tapgen.local.gateway.laptop import Places, Served
     from tapgen.local.lease import Embedded
+    from tapgen.observe.lines import Feed
+    from tapgen.session import Session
 
+# What runs beside the deployed system has files for its logs.
+LOCAL_SOURCES = (*observing.SOURCES, "database", "cache", "aws")
 _PORT = click.IntRange(1, 65535)
 _NEW_VIDEO = '{"title": "Opening night", "source_uri": "s3://videos/opening.mp4"}'
 
 
 @click.group()
 def local() -> None:
-    """The embedded AWS on this machine, and the API that runs on it."""
+    """The whole system on this machine, on the embedded AWS."""
 
 
 @local.command()
@@ -46,9 +56,10 @@ def serve(
     no_throttle: bool,
     aws_only: bool,
 ) -> None:
-    """Serve the API of an environment, and the embedded AWS, until Ctrl-C.
+    """Serve an environment on this machine until Ctrl-C.
 
-    PostgreSQL and Redis run beside it; the data is kept for the next time.
+    The embedded AWS with its workflow, PostgreSQL, Redis and the API; the data is kept for the
+    next time.
     """
     if aws_only:
         from tapgen.local import lease
@@ -66,7 +77,7 @@ def serve(
     try:
         with laptop.served(order, common.say) as up:
             _announce(up)
-            laptop.wait(up, places.embedded)
+            laptop.wait(up, places.embedded, common.say)
     except KeyboardInterrupt:
         return
 
@@ -74,7 +85,7 @@ def serve(
 @local.command()
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def reset(yes: bool) -> None:
-    """Forget everything the embedded AWS and the local databases hold."""
+    """Forget all stacks and data held on this machine."""
     from tapgen.local import lease
 
     common.confirm("Forget all stacks and data of the embedded AWS?", yes=yes)
@@ -85,6 +96,38 @@ def reset(yes: bool) -> None:
 
         laptop.forget(places)
     common.say("the embedded AWS is empty")
+
+
+@local.command("logs")
+@click.argument("sources", nargs=-1, type=click.Choice(LOCAL_SOURCES), metavar="[SOURCE]...")
+@executing.local_env_option
+@common.config_option
+@observing.follow_option
+@observing.since_option("1h")
+@common.output_option("text", "json")
+def local_logs(
+    sources: tuple[str, ...], env: str, config: Path, follow: bool, since: str, form: str
+) -> int:
+    """Show the logs of what runs on this machine, merged by time.
+
+    Of all sources, or of those named: api, task, workflow (as tapgen logs), database, cache, aws.
+    """
+    from datetime import UTC, datetime
+
+    from tapgen import names
+    from tapgen.observe import lines
+
+    names.checked_suffix(env)
+    begin = lines.moment(since, datetime.now(UTC))
+    wanted = sources or LOCAL_SOURCES
+    feeds = _log_files(env, wanted, begin, whole=not follow)
+    with ExitStack() as stack:
+        if deployed := [source for source in observing.SOURCES if source in wanted]:
+            # Only these are asked of the embedded AWS; a log file can be read without it.
+            opened = common.opened(env, config, local=True, profile=None)
+            session = stack.enter_context(opened)
+            feeds += _log_groups(session, env, config, deployed, begin)
+        return observing.show(feeds, emulated=True, follow=follow, form=form, since=since)
 
 
 @click.command()
@@ -128,18 +171,56 @@ def _places() -> Places:
     )
 
 
+def _log_files(env: str, sources: Sequence[str], begin: datetime, *, whole: bool) -> list[Feed]:
+    from tapgen.local.gateway import laptop
+    from tapgen.observe.files import LogFiles
+
+    found = [one for one in laptop.log_files(_places(), env) if one.source in sources]
+    return [LogFiles(found, begin, whole)] if found else []
+
+
+def _log_groups(
+    session: Session, env: str, config: Path, sources: Sequence[str], begin: datetime
+) -> list[Feed]:
+    from tapgen.observe.deployed import NothingDeployed
+
+    try:
+        return observing.groups(session, env, config, sources, begin)
+    except NothingDeployed:
+        # The files of an environment that was destroyed, or never came up, are worth reading.
+        return []
+
+
 def _announce(up: Served) -> None:
     _exports(up.embedded)
     click.echo(f"export API_URL={up.url}")
     click.echo(f"export API_KEY={up.key}")
+    tapgen = _program()
+    env = "" if up.env == "demo" else f" --env {up.env}"
     common.say(
-        f"\n{up.env} is up after {up.seconds:.1f} s; logs are in {up.logs}. Try, elsewhere:\n\n"
+        f"\n{up.env} is up after {up.seconds:.1f} s. Try, elsewhere in this folder:\n\n"
         f"  curl {up.url}/health\n"
         f"  curl {up.url}/metadata -H 'x-api-key: {up.key}' \\\n"
         f"    -H 'content-type: application/json' -d '{_NEW_VIDEO}'\n"
-        f"  curl '{up.url}/metadata?limit=5' -H 'x-api-key: {up.key}'\n\n"
+        f"  {tapgen} local run-workflow{env}\n"
+        f"  {tapgen} local notices --follow{env}\n\n"
+        f"Logs: {tapgen} local logs --follow{env}\n"
         "Ctrl-C ends it; the data is kept."
     )
+
+
+def _program() -> str:
+    """How to call tapgen from the shell that called this one."""
+    import shlex
+    import shutil
+
+    called = sys.argv[0]
+    if not os.access(called, os.X_OK) or os.path.basename(called) == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m tapgen"
+    found = shutil.which("tapgen")
+    if found is not None and os.path.realpath(found) == os.path.realpath(called):
+        return "tapgen"
+    return shlex.quote(called)
 
 
 def _announce_aws(embedded: Embedded) -> None:
@@ -153,5 +234,8 @@ def _exports(embedded: Embedded) -> None:
     click.echo(f"export AWS_ACCESS_KEY_ID={embedded.access_key}")
     click.echo(f"export AWS_SECRET_ACCESS_KEY={embedded.secret_key}")
 
+
+local.add_command(executing.run_workflow)
+local.add_command(executing.notices)
 
 COMMANDS = (local, openapi)

@@ -1,7 +1,8 @@
 """``tapgen local serve``: the real function behind the gateway, real databases, real processes.
 
-One start for the module, and it is hard on it: after the requests schemathesis comes, then the
-process is killed, and what was stored must be there at the next start.
+One start for the module, and it is hard on it: after the requests schemathesis comes, then what it
+prints is typed as it stands, then one process after another is killed, and at last all of them at
+once; what was stored must be there at the next start.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import CommandLine, Told, ended, without_aws
+from command_line import PROJECT, CommandLine, Told, ended, without_aws
 
 from tapgen import app
 from tapgen.local import data
@@ -50,6 +52,8 @@ class Laptop:
     line: CommandLine
     process: subprocess.Popen[str] | None = None
     values: Mapping[str, str] | None = None
+    # What it said for people.
+    said: str = ""
 
     def start(self) -> None:
         """Serve, and wait until it says that it is up."""
@@ -61,6 +65,26 @@ class Laptop:
             self.process.kill()
             pytest.fail(f"{told} {ended(self.process).err}")
         self.values = {match[1]: match[2] for match in found if match}
+        assert self.process.stderr is not None
+        self.said = ""
+        while not self.said.endswith("Ctrl-C ends it; the data is kept.\n"):
+            self.said += self.process.stderr.readline()
+
+    def typed(self, command: str) -> subprocess.Popen[str]:
+        """A line typed at a shell in the folder."""
+        return subprocess.Popen(
+            f"exec {command}",
+            shell=True,
+            cwd=self.line.folder,
+            env={**self.line.variables, "PYTHONPATH": str(PROJECT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def pids(self, part: str = "") -> list[int]:
+        """The processes of the folder whose command lines have ``part`` in them."""
+        return [int(text.partition(" ")[0]) for text in self.processes() if part in text]
 
     def ask(
         self, method: str, path: str, document: object = None, **headers: str
@@ -213,6 +237,40 @@ def test_schemathesis_finds_nothing(laptop: Laptop, tmp_path: Path) -> None:
     assert laptop.ask("GET", "/health")[0] == 200
 
 
+def test_the_four_commands_that_it_prints_work_as_they_are_printed(laptop: Laptop) -> None:
+    assert re.match(r"(deploying \d stacks of demo .*\n)?\ndemo is up after \d", laptop.said)
+    block = laptop.said.split("\n\n")[-2].replace("\\\n", "")
+    health, post, run, hear = (line.strip() for line in block.splitlines())
+
+    answers = [ended(laptop.typed(command)).out for command in (health, post)]
+    hearing = laptop.typed(hear)
+    ran = ended(laptop.typed(run))
+    assert hearing.stdout is not None
+    heard = hearing.stdout.readline()
+    hearing.send_signal(signal.SIGINT)
+    told = ended(hearing)
+
+    assert json.loads(answers[0])["status"] == "ok"
+    assert json.loads(answers[1])["title"] == "Opening night"
+    assert ran.status == 0, ran.err
+    name = ran.err.partition(" ")[0]
+    assert json.loads(ran.out)["job"] == name
+    assert re.search(r"ProcessVideo +attempt 1: ecs:runTask.sync\n", ran.err)
+    assert heard.endswith(
+        f"video-processing-completion-demo  Video processing completed (demo): {name}\n"
+    )
+    assert (told.status, told.err) == (130, "")
+
+
+def test_local_logs_show_what_all_parts_did_for_it(laptop: Laptop) -> None:
+    told = laptop.line.process("local", "logs", "--output", "json")
+
+    lines = [json.loads(line) for line in told.out.splitlines()]
+    assert told.status == 0
+    assert {line["source"] for line in lines} >= {"api", "task", "workflow", "database", "cache"}
+    assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
+
+
 def test_after_a_kill_nothing_is_left_and_the_next_start_finds_the_data(laptop: Laptop) -> None:
     _, video = laptop.ask("POST", "/metadata", {**VIDEO, "title": "Kept"})
     before = laptop.values
@@ -235,14 +293,57 @@ def test_after_a_kill_nothing_is_left_and_the_next_start_finds_the_data(laptop: 
     assert laptop.values["API_KEY"] == before["API_KEY"]
 
 
+def test_a_part_that_is_killed_ends_everything_with_one_line(laptop: Laptop) -> None:
+    assert laptop.process is not None
+
+    os.kill(laptop.pids("data_supervisor")[0], signal.SIGKILL)
+    told, laptop.process = ended(laptop.process), None
+
+    assert told.status == 1
+    assert re.fullmatch(
+        r"tapgen: (PostgreSQL|Redis) ended unexpectedly; see \S+/(postgres|redis)\.log", told.line
+    )
+    assert gone(laptop) == []
+
+
+def test_what_is_left_of_a_start_that_was_killed_whole_does_not_hinder_the_next(
+    laptop: Laptop,
+) -> None:
+    laptop.start()
+    _, video = laptop.ask("POST", "/metadata", {**VIDEO, "title": "Kept again"})
+    # All at once, so that nobody tidies up behind another.
+    for pid in laptop.pids():
+        os.kill(pid, signal.SIGSTOP)
+    for pid in laptop.pids():
+        os.kill(pid, signal.SIGKILL)
+    assert laptop.process is not None
+    ended(laptop.process)
+    folder = laptop.line.folder / ".tapgen"
+    leftovers = (
+        "local/server.json",
+        "local-data/demo/lock",
+        "local-data/demo/postgres/postmaster.pid",
+    )
+    assert [name for name in leftovers if not (folder / name).exists()] == []
+
+    laptop.start()
+
+    assert laptop.ask("GET", f"/metadata?video_id={video['video_id']}") == (200, video)
+
+
 def test_ctrl_c_ends_it_in_order_and_reset_forgets_the_data(laptop: Laptop) -> None:
+    # In the middle of an execution, which another command follows to its end.
+    other = laptop.typed(f"{sys.executable} -m tapgen local run-workflow")
+    assert other.stderr is not None
+    while "is under way" not in other.stderr.readline():
+        pass
     ended_ = laptop.stop()
+    ran = ended(other)
     left = gone(laptop)
     reset = laptop.line.process("local", "reset", "--yes")
 
-    assert (ended_.status, ended_.out) == (0, "")
-    assert "demo is up after" in ended_.err
-    assert "curl http://127.0.0.1:" in ended_.err
+    assert ran.status == 0, ran.err
+    assert (ended_.status, ended_.out, ended_.err) == (0, "", "")
     assert left == []
     assert (reset.status, reset.err) == (0, "the embedded AWS is empty\n")
     assert list((laptop.line.folder / ".tapgen" / "local-data").iterdir()) == []
@@ -260,4 +361,18 @@ def test_a_port_that_is_taken_is_one_clear_line(laptop: Laptop) -> None:
         1,
         f"tapgen: port {port} on 127.0.0.1 is taken by another program; choose another",
     )
+    assert gone(laptop) == []
+
+
+def test_a_disk_that_fills_up_is_one_clear_line(laptop: Laptop) -> None:
+    def no_file_grows() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    told = laptop.line.process("local", "serve", "--env", "full", before=no_file_grows)
+
+    assert told.status == 1
+    assert told.out == ""
+    *before, line = told.err.splitlines()
+    assert before in ([], ["deploying 8 stacks of full to the embedded AWS"])
+    assert line.startswith(("tapgen: PostgreSQL did not start: ", "tapgen: cannot write "))
     assert gone(laptop) == []

@@ -16,7 +16,7 @@ from command_line import CommandLine
 
 from tapgen.files import CannotWrite
 from tapgen.local.data import PostgresServer, RedisServer
-from tapgen.local.gateway import laptop
+from tapgen.local.gateway import laptop, room
 from tapgen.local.gateway.errors import ExtraMissing, PartEnded
 from tapgen.local.gateway.unpacked import unpacked
 from tapgen.local.lease import Embedded
@@ -65,6 +65,71 @@ def test_a_server_that_ends_is_told_with_its_log(
         laptop.wait(broken, tmp_path)
 
     assert str(caught.value) == text.format(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["postgres", "redis"])
+def test_a_supervisor_that_ended_counts_before_anybody_has_asked_how(
+    up: laptop.Served, tmp_path: Path, part: str
+) -> None:
+    supervisor = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, supervisor.pid, os.WEXITED | os.WNOWAIT)
+    server = dataclasses.replace(getattr(up, part), supervisor_pid=supervisor.pid)
+
+    with pytest.raises(PartEnded):
+        laptop.wait(dataclasses.replace(up, **{part: server}), tmp_path)
+    supervisor.wait()
+
+
+def test_too_little_room_is_told_before_anything_is_made(
+    offline: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "free", lambda folder: 60_000_000)
+
+    told = offline("local", "serve")
+
+    assert (told.status, told.line) == (
+        1,
+        "tapgen: the disk of .tapgen/local-data/demo has 60 MB left, and the local system takes "
+        "up to 150 MB; make room and run it again",
+    )
+    assert not (offline.folder / ".tapgen").exists()
+
+
+def test_kept_data_needs_less_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "free", lambda folder: 60_000_000)
+    (tmp_path / "postgres").mkdir()
+
+    room.check(tmp_path)
+
+
+def test_the_room_of_a_folder_to_be_is_that_of_the_nearest_there_is(tmp_path: Path) -> None:
+    there, to_be = room.free(tmp_path), room.free(tmp_path / "a" / "b")
+
+    assert there > 0
+    assert abs(there - to_be) < 100_000_000
+
+
+def test_a_disk_that_gets_full_while_it_serves_is_told_once(
+    up: laptop.Served, tmp_path: Path, ended: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter([50_000_000, 5_000_000, 4_000_000, 50_000_000, 3_000_000])
+    redis = dataclasses.replace(up.redis, pid=ended)
+    told: list[str] = []
+
+    def free(folder: Path) -> int:
+        found = next(left)
+        if found == 3_000_000:
+            # The next look is the last one.
+            object.__setattr__(up, "redis", redis)
+        return found
+
+    monkeypatch.setattr(room, "free", free)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+    with pytest.raises(PartEnded):
+        laptop.wait(up, tmp_path, told.append)
+
+    assert told == [f"the disk of {tmp_path} is full: what changes now may be lost; make room"] * 2
 
 
 def test_an_embedded_aws_that_ends_is_told_with_its_log(up: laptop.Served, tmp_path: Path) -> None:

@@ -1,17 +1,17 @@
-"""The whole API on a laptop: what ``tapgen local serve`` brings up, and in which order.
+"""The whole system on a laptop: what ``tapgen local serve`` brings up, and in which order.
 
 The embedded AWS holds the stacks, their secrets and the API key; the environment is deployed there
 through the same rollout as anywhere, without asking, since it is local. PostgreSQL and Redis are
 real servers behind the endpoints that the stacks export, with the passwords that the stacks'
 secrets hold; the schema is brought up by the migration function in its own runtime. The gateway
-then serves the template as it is deployed. The data stays in a folder of the environment's.
+then serves the template as it is deployed. A queue listens to the topics, for whoever asks what was
+announced. The data stays in a folder of the environment's.
 """
 
 from __future__ import annotations
 
 import fcntl
 import importlib.util
-import json
 import os
 import socket
 import time
@@ -22,18 +22,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tapgen import aws, yaml_text
-from tapgen.cloud import DeployedStack
 from tapgen.description import Description
 from tapgen.engine import rollout, rounds
-from tapgen.engine.deploy import Run
 from tapgen.engine.events import StackFailed
 from tapgen.engine.plan import Action
+from tapgen.engine.run import Run
 from tapgen.files import CannotWrite
 from tapgen.local import data, lease
 from tapgen.local.errors import PortTaken
-from tapgen.local.gateway import databases, errors
+from tapgen.local.gateway import databases, errors, room
 from tapgen.local.gateway.service import InvokeFailed, InvokeTimedOut
+from tapgen.local.gateway.stacks import Stacks
+from tapgen.observe import deployed, notices
+from tapgen.observe.files import Files
 from tapgen.session import Session, connect, new_run_id
 from tapgen.settings import Settings
 
@@ -111,28 +112,47 @@ def served(order: Order, tell: Tell = lambda line: None) -> Iterator[Served]:
         try:
             up = _brought_up(order, stack, tell)
         except OSError as error:
+            if isinstance(error, ConnectionError):
+                raise
             raise CannotWrite(Path(error.filename or order.places.data), error) from error
         yield up
 
 
-def wait(up: Served, embedded_home: Path) -> None:
+def wait(up: Served, embedded_home: Path, tell: Tell = lambda line: None) -> None:
     """Wait for Ctrl-C. Raises ``PartEnded`` when something that is needed ends before."""
     port = int(up.embedded.url.rpartition(":")[2])
     folder = up.logs.parent
+    low = False
     while True:
         time.sleep(0.5)
         if not _answers(port):
             raise errors.PartEnded("the embedded AWS", embedded_home / "server.log")
-        if not _runs(up.postgres.pid):
+        # A supervisor is our child: its server may be nobody's, and then its end is not seen.
+        if not (_runs(up.postgres.pid) and _runs(up.postgres.supervisor_pid)):
             raise errors.PartEnded("PostgreSQL", folder / "postgres.log")
-        if not _runs(up.redis.pid):
+        if not (_runs(up.redis.pid) and _runs(up.redis.supervisor_pid)):
             raise errors.PartEnded("Redis", folder / "redis.log")
+        was_low, low = low, room.free(folder) < room.LOW_BYTES
+        if low and not was_low:
+            tell(f"the disk of {folder} is full: what changes now may be lost; make room")
+
+
+def log_files(places: Places, env: str) -> tuple[Files, ...]:
+    """The log files of everything that runs here for an environment, by source."""
+    folder = places.data / env
+    return (
+        Files("api", folder / "logs", "*.log"),
+        Files("database", folder, "postgres.log"),
+        Files("cache", folder, "redis.log"),
+        Files("aws", places.embedded, "server.log"),
+    )
 
 
 def _brought_up(order: Order, stack: ExitStack, tell: Tell) -> Served:
     started = time.monotonic()
     settings, places = order.settings, order.places
     folder = places.data / settings.env
+    room.check(folder)
     stack.enter_context(_alone(settings.env, folder))
     embedded = stack.enter_context(lease.lease(places.embedded, order.aws_port))
     session = stack.enter_context(
@@ -144,12 +164,14 @@ def _brought_up(order: Order, stack: ExitStack, tell: Tell) -> Served:
         redis_starting = pool.submit(databases.redis, stack, folder)
         code = _deployed(session, order, tell)
     postgres, redis = starting.result(), redis_starting.result()
-    live = _Stacks(session, order.description, settings.env, embedded)
+    live = Stacks(session, order.description, settings.env, embedded)
     databases.set_owner_password(postgres, live.secret("DbSecretArn"), folder)
     databases.set_cache_password(redis, live.secret("RedisSecretArn"), folder)
     environ = databases.environ(embedded, postgres, redis)
     runtimes = _runtimes(stack, live, code, folder, environ)
     _migrate(runtimes[live.migration], folder)
+    topics = deployed.topics(session.cloud, order.description, settings.env)
+    notices.listen(session.services, topics, notices.queue_name(settings.env))
     service = _service(stack, live, runtimes, folder, throttled=order.throttled)
     port = _listen(stack, service, order.api_port)
     return Served(
@@ -162,57 +184,6 @@ def _brought_up(order: Order, stack: ExitStack, tell: Tell) -> Served:
         logs=folder / "logs",
         seconds=time.monotonic() - started,
     )
-
-
-class _Stacks:
-    """What the stacks of an environment say of themselves."""
-
-    def __init__(
-        self, session: Session, description: Description, env: str, embedded: lease.Embedded
-    ) -> None:
-        from tapgen.local.gateway.reading import Live
-
-        self.api = self._stack(session, description.stack_name("api", env))
-        self.document = yaml_text.load(session.cloud.template(self.api.id))
-        self.exports = {
-            name: value
-            for stack in session.cloud.stacks("tap-")
-            for name, value in stack.exports.items()
-        }
-        self.live = Live(
-            account=embedded.account,
-            region=embedded.region,
-            parameters=self.api.parameters,
-            ids={
-                item.logical_id: item.physical_id for item in session.cloud.resources(self.api.id)
-            },
-            exports=self.exports,
-        )
-        self.migration = self.api.outputs["MigrationFunctionName"]
-        self._env = env
-        self._aws = aws.connect(
-            None, aws.Endpoint(embedded.url, embedded.access_key, embedded.secret_key)
-        )
-
-    def key_values(self) -> dict[str, str]:
-        """Values of the API's keys by id."""
-        found = self._aws.call(
-            "apigateway", "get_api_key", apiKey=self.api.outputs["ApiKeyId"], includeValue=True
-        )
-        return {found["id"]: found["value"]}
-
-    def secret(self, export: str) -> Mapping[str, str]:
-        """User and password of the secret whose ARN is exported."""
-        arn = self.exports[f"tap-{self._env}-{export}"]
-        answer = self._aws.call("secretsmanager", "get_secret_value", SecretId=arn)
-        found: dict[str, str] = json.loads(answer["SecretString"])
-        return found
-
-    def _stack(self, session: Session, name: str) -> DeployedStack:
-        found = session.cloud.stack(name)
-        if found is None:
-            raise errors.NotDeployed(name, name)
-        return found
 
 
 def _check_parts() -> None:
@@ -268,7 +239,7 @@ def _deployed(session: Session, order: Order, tell: Tell) -> dict[str, tuple[Pat
             new_run_id(),
             session.cloud,
             session.clock,
-            session.pace,
+            session.poller(),
             settings.concurrency,
             # It is local: what never came up has nothing to lose.
             recreate=frozenset(s.stack for s in steps if s.action is Action.RECREATE),
@@ -285,7 +256,7 @@ def _deployed(session: Session, order: Order, tell: Tell) -> dict[str, tuple[Pat
 
 def _runtimes(
     stack: ExitStack,
-    live: _Stacks,
+    live: Stacks,
     code: Mapping[str, tuple[Path, str]],
     folder: Path,
     environ: Mapping[str, str],
@@ -324,7 +295,7 @@ def _migrate(runtime: Runtime, folder: Path) -> None:
 
 def _service(
     stack: ExitStack,
-    live: _Stacks,
+    live: Stacks,
     runtimes: Mapping[str, Runtime],
     folder: Path,
     *,
@@ -375,6 +346,12 @@ def _answers(port: int) -> bool:
 
 
 def _runs(pid: int) -> bool:
+    try:
+        # A child of ours that has ended is there until somebody asks how.
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            return False
+    except ChildProcessError:
+        pass
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
