@@ -190,9 +190,19 @@ def faults_left(aws: Embedded) -> int:
     return int(faults_call(aws, "GET")["left"])
 
 
+def set_pace(aws: Embedded, pace: float) -> None:
+    """Have this account's executions wait only this part of their waits (``pace.py``)."""
+    own_call(aws, "POST", "pace", json.dumps({"pace": pace}).encode())
+
+
 def faults_call(aws: Embedded, method: str, body: bytes = b"") -> dict[str, Any]:
-    """Speak to the server's own address, signed like any call to AWS."""
-    url = f"{aws.url}/_tapgen/faults"
+    """Speak to the server about this account's faults."""
+    return own_call(aws, method, "faults", body)
+
+
+def own_call(aws: Embedded, method: str, what: str, body: bytes = b"") -> dict[str, Any]:
+    """Speak to the server's own addresses, signed like any call to AWS."""
+    url = f"{aws.url}/_tapgen/{what}"
     request = AWSRequest(method, url, data=body)
     SigV4Auth(Credentials(aws.access_key, aws.secret_key), "tapgen", aws.region).add_auth(request)
     signed = urllib.request.Request(

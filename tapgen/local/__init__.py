@@ -9,7 +9,8 @@ the standard library only.
 
 ``server.py`` and everything else here is the side of the server. It adds the resource types that
 ministack lacks (``resources/``), the rules of CloudFormation that it does not enforce
-(``exports.py``, ``rules.py``, ``replacement.py``, ``stack_events.py``), faults for tests
+(``exports.py``, ``rules.py``, ``replacement.py``, ``stack_events.py``), tasks that run as processes
+(``tasks/``) for executions that go as those of Step Functions (``executions/``), faults for tests
 (``faults.py``), and the state that outlives the process (``state.py``). ``reach.py`` is the one
 way into ministack.
 

@@ -4,8 +4,8 @@ Every call must carry a signature made with this server's own secret. Loopback i
 users and all web pages of a machine, and whoever may create a function here runs code as the user
 who started it. Only the data plane of API Gateway is open, as it is on AWS.
 
-The gate also answers the calls below ``/_tapgen/`` (health, faults), strikes with request faults,
-and tells the server when a call may have changed something.
+The gate also answers the calls below ``/_tapgen/`` (health, faults, pace), strikes with request
+faults, and tells the server when a call may have changed something.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from xml.sax.saxutils import escape
 
 from tapgen.local import reach
 from tapgen.local.faults import Faults, RequestFault
+from tapgen.local.pace import Paces
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -73,11 +74,13 @@ class Gate:
         app: App,
         secret: str,
         faults: Faults,
+        paces: Paces,
         *,
         ready: Callable[[], None],
         changed: Callable[[], None],
     ) -> None:
-        self._app, self._secret, self._faults = app, secret, faults
+        self._app, self._secret = app, secret
+        self._faults, self._paces = faults, paces
         self._ready, self._changed = ready, changed
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -113,6 +116,9 @@ class Gate:
                 return
             if call.path == "/_tapgen/faults":
                 await self._control(call, send)
+                return
+            if call.path == "/_tapgen/pace":
+                await self._pace(call, send)
                 return
             fault = self._faults.for_request(call.account, call.service, call.action)
             if fault is not None and await _struck(send, call, fault):
@@ -157,6 +163,17 @@ class Gate:
             self._faults.clear(call.account)
         left = self._faults.left(call.account)
         await _answer(send, 200, json.dumps({"left": left}).encode())
+
+    async def _pace(self, call: Call, send: Send) -> None:
+        """Tell the account's pace, or take another one: ``{"pace": 0.01}``."""
+        if call.method == "POST":
+            try:
+                self._paces.set(call.account, json.loads(call.body)["pace"])
+            except (ValueError, TypeError, KeyError) as error:
+                await _answer(send, 400, json.dumps({"error": str(error)}).encode())
+                return
+        pace = self._paces.of(call.account)
+        await _answer(send, 200, json.dumps({"pace": pace}).encode())
 
 
 def _open_api(call: Call) -> str | None:

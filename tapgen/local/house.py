@@ -52,7 +52,7 @@ class House:
         *,
         told: Told,
     ) -> None:
-        self._address = home / "server.json"
+        self._home, self._address = home, home / "server.json"
         self._http, self._door = http, leases
         self._secret, self._store, self._told = secret, store, told
         self._leases: set[asyncio.StreamWriter] = set()
@@ -61,7 +61,7 @@ class House:
 
     async def run(self) -> None:
         """Serve, and save at the end."""
-        self._emulator = emulator.Emulator(self._store, finished=self._save_now)
+        self._emulator = emulator.Emulator(self._home, self._store, finished=self._save_now)
         gc.freeze()
         gc.enable()
         gate = self._emulator.gate(self._secret, ready=self._open, changed=self._changed.set)
@@ -75,6 +75,7 @@ class House:
         saving = asyncio.create_task(self._keep_saving())
         await serve(gate, config, shutdown_trigger=self._stop.wait)  # type: ignore[arg-type]
         saving.cancel()
+        await asyncio.to_thread(self._emulator.close)
         for lease in self._leases:
             lease.close()
 

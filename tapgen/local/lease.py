@@ -45,7 +45,7 @@ START_SECONDS = 60.0
 RELEASE_SECONDS = 15.0
 
 # Everything else stays behind: code of a Lambda function inherits the server's environment.
-PASSED_ON: tuple[str, ...] = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
+PASSED_ON: tuple[str, ...] = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TAPGEN_LOCAL_PACE")
 
 _LOG_BYTES = 1_000_000
 
@@ -139,7 +139,7 @@ def reset(home: Path) -> None:
     if not home.exists():
         return
     with _locked(home / "lock"), _server_gone(home):
-        for name in ("state", "s3", "tmp", "home"):
+        for name in ("state", "s3", "tmp", "home", "bin", "volumes"):
             shutil.rmtree(home / name, ignore_errors=True)
         for name in ("server.json", "server.log"):
             (home / name).unlink(missing_ok=True)

@@ -60,10 +60,12 @@ def definition() -> dict[str, Any]:
 
 def _accept_job() -> dict[str, Any]:
     # Whatever the input is, a list or a bare string too, from here on there is an object to which
-    # results and errors can be added.
+    # results and errors can be added. The input itself is left behind: a state's data may be
+    # 262,144 bytes, which an input of that size with anything beside it exceeds, and no state
+    # catches that; and a notice goes to people's mail. Who needs it asks for the execution.
     return {
         "Type": "Pass",
-        "Parameters": {"job.$": "$$.Execution.Name", "input.$": "$"},
+        "Parameters": {"job.$": "$$.Execution.Name", "execution.$": "$$.Execution.Id"},
         "Next": "ProcessVideo",
     }
 
@@ -71,7 +73,7 @@ def _accept_job() -> dict[str, Any]:
 def _process_video() -> dict[str, Any]:
     return {
         "Type": "Task",
-        "Comment": "Runs to the end of the container; the input reaches it as text in a variable",
+        "Comment": "Runs to the end of the container, which asks for its execution's input itself",
         "Resource": "arn:${AWS::Partition}:states:::ecs:runTask.sync",
         "TimeoutSeconds": TASK_SECONDS,
         "Parameters": {
@@ -91,15 +93,15 @@ def _process_video() -> dict[str, Any]:
                 "ContainerOverrides": [
                     {
                         "Name": CONTAINER,
-                        # ECS takes 8,192 characters of overrides: a job names its video, it does
-                        # not carry it.
+                        # Who the job is, and where its input is to be had: ECS takes 8,192
+                        # characters of overrides in all, an execution 262,144 bytes of input.
                         "Environment": [
                             {"Name": "JOB_ID", "Value.$": "$.job"},
                             {
                                 "Name": "ATTEMPT",
                                 "Value.$": "States.Format('{}', $$.State.RetryCount)",
                             },
-                            {"Name": "JOB_INPUT", "Value.$": "States.JsonToString($.input)"},
+                            {"Name": "EXECUTION_ARN", "Value.$": "$.execution"},
                         ],
                     }
                 ]

@@ -4,6 +4,8 @@ A job is one execution: a Fargate task to its end, tried again with growing wait
 to the topic of completed or of failed work. What a state machine cannot report itself, running
 into its own time-out or being aborted, an EventBridge rule does.
 
+The execution's input travels with nobody: the task, which knows its execution, asks for it.
+
 A change of the task definition makes a new revision, and the old one is kept: executions under way
 hold its ARN. The ARN changes with every revision, so no other stack may import it.
 """
@@ -71,7 +73,7 @@ def describe(
             TracingConfiguration=stepfunctions.TracingConfiguration(Enabled=True),
         )
     )
-    _let_task_call_back(draft, machine, compute)
+    _let_task_speak_to(draft, machine, compute)
     _report_uncaught(draft, machine, notification)
 
     return draft.finish(
@@ -131,11 +133,10 @@ def _definition(
     return Sub(json.dumps(_workflow_states.definition(), indent=2, sort_keys=True), values)
 
 
-def _let_task_call_back(
+def _let_task_speak_to(
     draft: Draft, machine: stepfunctions.StateMachine, compute: containers.Exports
 ) -> None:
-    # From here, not with the role: the role's stack comes before the state machine's. Idle until a
-    # state waits for a token, which runTask.sync does not.
+    # From here, not with the role: the role's stack comes before the state machine's.
     draft.add(
         PolicyType(
             "TaskCallback",
@@ -150,9 +151,21 @@ def _let_task_call_back(
                         states_actions.SendTaskSuccess,
                     ],
                     # The IAM reference lists no resource type, but the service does judge by the
-                    # state machine's ARN.
+                    # state machine's ARN. Idle until a state waits for a token, which
+                    # runTask.sync does not.
                     [Ref(machine)],
-                )
+                ),
+                iam.allow(
+                    "ReadItsInput",
+                    [states_actions.DescribeExecution],
+                    [
+                        Sub(
+                            "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}"
+                            ":execution:${Machine}:*",
+                            Machine=GetAtt(machine, "Name"),
+                        )
+                    ],
+                ),
             ),
         )
     )
@@ -176,6 +189,21 @@ def _report_uncaught(
             },
             # Without RoleArn: the topic's policy lets EventBridge in, and deliveries to an
             # encrypted topic with a role have failed.
-            Targets=[events.Target(Id="error-topic", Arn=notification.error_topic_arn)],
+            Targets=[
+                events.Target(
+                    Id="error-topic",
+                    Arn=notification.error_topic_arn,
+                    # The words of the other notices, and not the event: that has the input in it,
+                    # and with a large one is more than SNS takes.
+                    InputTransformer=events.InputTransformer(
+                        InputPathsMap={
+                            "execution": "$.detail.executionArn",
+                            "job": "$.detail.name",
+                            "status": "$.detail.status",
+                        },
+                        InputTemplate='{"execution":<execution>,"job":<job>,"status":<status>}',
+                    ),
+                )
+            ],
         )
     )

@@ -138,6 +138,59 @@ def test_a_replaced_function_takes_what_its_replacement_takes(name: str) -> None
     assert list(parameters) == SIGNATURES[name].split()
 
 
+SERVICE_SIGNATURES = {
+    "ecs._run_task": "data",
+    "ecs._stop_task": "data",
+    "ecs._mark_task_pending": "task_arn task",
+    "ecs._mark_task_activating": "task_arn task",
+    "ecs._mark_task_running": "task_arn task",
+    "ecs._mark_task_stopped": "task_arn task reason stop_code exit_code",
+    "ecs._resolve_task": "ref cluster_name",
+    "sns._publish": "params",
+    "cloudwatch_logs._create_log_stream": "data",
+    "cloudwatch_logs._put_log_events": "data",
+    "stepfunctions._run_execution": "exec_arn",
+    "stepfunctions._start_execution": "data",
+    "stepfunctions._stop_execution": "data",
+    "stepfunctions._execute_task": "state_def raw_input execution ctx",
+    "stepfunctions._execute_parallel": "state_def raw_input execution ctx",
+    "stepfunctions._execute_map": "state_def raw_input execution ctx",
+    "stepfunctions._execute_pass": "state_def raw_input ctx",
+    "stepfunctions._execute_choice": "state_def raw_input ctx",
+    "stepfunctions._execute_wait": "state_def raw_input ctx",
+    "stepfunctions._add_event": "execution event_type details",
+    "stepfunctions._scaled_sleep": "seconds",
+    "stepfunctions._exec_intrinsic": "node data ctx",
+    "stepfunctions._find_matching_retrier": "retriers error retry_counts",
+    "stepfunctions._apply_catcher": "catcher raw_input ctx query_language error_output",
+}
+
+
+@pytest.mark.usefixtures("_quiet_home")
+@pytest.mark.parametrize("name", sorted(SERVICE_SIGNATURES))
+def test_a_service_takes_what_the_launcher_gives_it(name: str) -> None:
+    module, _, function = name.partition(".")
+    loaded = importlib.import_module(f"ministack.services.{module}")
+
+    parameters = inspect.signature(getattr(loaded, function)).parameters
+
+    assert list(parameters) == SERVICE_SIGNATURES[name].split()
+
+
+@pytest.mark.usefixtures("_quiet_home")
+def test_an_execution_is_run_and_a_task_dispatched_by_names_that_can_be_replaced() -> None:
+    sfn = importlib.import_module("ministack.services.stepfunctions")
+    ecs = importlib.import_module("ministack.services.ecs")
+
+    assert "_run_execution" in sfn._start_execution.__code__.co_names
+    assert "_scaled_sleep" in sfn._execute_wait.__code__.co_names
+    assert "_execute_task" in sfn._run_sub_machine.__code__.co_names
+    assert (ecs._ACTION_MAP["RunTask"], ecs._ACTION_MAP["StopTask"]) == (
+        ecs._run_task,
+        ecs._stop_task,
+    )
+
+
 @pytest.mark.usefixtures("_quiet_home")
 @pytest.mark.parametrize("name", ["validate_template_support", "_resolve_parameters"])
 def test_a_judge_stands_in_both_places_that_ask_it(name: str) -> None:

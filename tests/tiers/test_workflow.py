@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from botocore.model import ListShape, StructureShape
 from statelint.linter import Linter
 
 from tapgen.tiers import compute, network, notification, storage, workflow
+from tapgen.tiers._workflow_task import EXIT_CODES
 
 _NETWORK = network.describe().exports
 _STORAGE = storage.describe(network=_NETWORK).exports
@@ -117,11 +119,13 @@ def test_the_definition_is_filled_in_by_sub_because_substitutions_read_back_as_d
     assert mapping["ErrorTopicArn"] == imported("ErrorTopicArn")
 
 
-def test_input_of_any_kind_becomes_an_object_that_errors_can_be_added_to() -> None:
+def test_input_of_any_kind_and_size_is_left_behind_for_an_object_that_errors_can_be_added_to() -> (
+    None
+):
     assert definition()["StartAt"] == "AcceptJob"
     assert state("AcceptJob") == {
         "Type": "Pass",
-        "Parameters": {"input.$": "$", "job.$": "$$.Execution.Name"},
+        "Parameters": {"execution.$": "$$.Execution.Id", "job.$": "$$.Execution.Name"},
         "Next": "ProcessVideo",
     }
 
@@ -140,7 +144,8 @@ def test_the_task_runs_to_its_end_on_fargate_in_the_private_subnets() -> None:
     }
 
 
-def test_the_input_reaches_the_container_as_text_in_a_variable_and_nowhere_else() -> None:
+def test_the_container_is_told_which_execution_it_works_for_and_no_more() -> None:
+    # ECS takes 8,192 characters of overrides: the input, up to 262,144 bytes, is not among them.
     (override,) = state("ProcessVideo")["Parameters"]["Overrides"]["ContainerOverrides"]
 
     assert override == {
@@ -148,7 +153,7 @@ def test_the_input_reaches_the_container_as_text_in_a_variable_and_nowhere_else(
         "Environment": [
             {"Name": "JOB_ID", "Value.$": "$.job"},
             {"Name": "ATTEMPT", "Value.$": "States.Format('{}', $$.State.RetryCount)"},
-            {"Name": "JOB_INPUT", "Value.$": "States.JsonToString($.input)"},
+            {"Name": "EXECUTION_ARN", "Value.$": "$.execution"},
         ],
     }
 
@@ -295,7 +300,22 @@ def test_what_the_state_machine_cannot_report_a_rule_does_without_a_role() -> No
             "status": ["ABORTED", "TIMED_OUT"],
         },
     }
-    assert rule["Targets"] == [{"Id": "error-topic", "Arn": imported("ErrorTopicArn")}]
+    (target,) = rule["Targets"]
+    assert (target["Id"], target["Arn"]) == ("error-topic", imported("ErrorTopicArn"))
+    assert set(target) == {"Id", "Arn", "InputTransformer"}
+
+
+def test_its_notice_names_the_execution_and_leaves_the_input_out() -> None:
+    (target,) = RESOURCES["UncaughtEnd"]["Properties"]["Targets"]
+
+    assert target["InputTransformer"] == {
+        "InputPathsMap": {
+            "execution": "$.detail.executionArn",
+            "job": "$.detail.name",
+            "status": "$.detail.status",
+        },
+        "InputTemplate": '{"execution":<execution>,"job":<job>,"status":<status>}',
+    }
 
 
 # Its role
@@ -406,7 +426,7 @@ def test_every_resource_is_named_but_those_of_log_delivery_and_tracing() -> None
 
 def test_the_task_may_call_back_to_this_state_machine_alone() -> None:
     policy = RESOURCES["TaskCallback"]["Properties"]
-    (statement,) = policy["PolicyDocument"]["Statement"]
+    statement, _ = policy["PolicyDocument"]["Statement"]
 
     assert policy["Roles"] == [imported("TaskRoleName")]
     assert statement["Action"] == [
@@ -415,6 +435,21 @@ def test_the_task_may_call_back_to_this_state_machine_alone() -> None:
         "states:SendTaskSuccess",
     ]
     assert statement["Resource"] == [{"Ref": "Workflow"}]
+
+
+def test_the_task_may_read_the_input_of_this_state_machines_executions_alone() -> None:
+    _, statement = RESOURCES["TaskCallback"]["Properties"]["PolicyDocument"]["Statement"]
+
+    assert statement["Action"] == ["states:DescribeExecution"]
+    assert statement["Resource"] == [
+        {
+            "Fn::Sub": [
+                "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}"
+                ":execution:${Machine}:*",
+                {"Machine": {"Fn::GetAtt": ["Workflow", "Name"]}},
+            ]
+        }
+    ]
 
 
 # The task
@@ -490,17 +525,15 @@ def test_the_containers_log_goes_to_the_compute_tiers_group_and_never_blocks() -
 
 
 def test_the_script_is_one_fixed_text_without_placeholders() -> None:
-    assert CONTAINER["EntryPoint"] == ["/bin/sh", "-c"]
+    assert CONTAINER["EntryPoint"][-2:] == ["/bin/sh", "-c"]
     (script,) = CONTAINER["Command"]
     assert isinstance(script, str)
     assert "${" not in script
 
 
 def test_the_scripts_own_limit_leaves_a_minute_for_placing_the_task() -> None:
-    limit = int(variables()["TIME_LIMIT_SECONDS"])
-
-    assert limit == 300
-    assert limit + 60 <= state("ProcessVideo")["TimeoutSeconds"]
+    assert CONTAINER["EntryPoint"][:4] == ["timeout", "-k", "10", "300"]
+    assert state("ProcessVideo")["TimeoutSeconds"] >= 300 + 10 + 60
 
 
 def test_state_machine_and_task_are_exported() -> None:
@@ -513,26 +546,46 @@ def test_state_machine_and_task_are_exported() -> None:
     }
 
 
-# The script, run by this machine's shell with an `aws` that writes down what it is asked
+# The script, run by this machine's shells with an `aws` that writes down what it is asked
+
+ARN = "arn:aws:states:ap-northeast-1:123456789012:execution:video-processing-workflow-dev:job-1"
+# Answers as the CLI does: the text and a line end.
+ANSWERS = """
+if [ "$1" = stepfunctions ]; then cat "$WORK_ROOT/../input"; echo; fi
+"""
 
 
 def variables() -> dict[str, Any]:
     return {item["Name"]: item["Value"] for item in CONTAINER["Environment"]}
 
 
+@pytest.fixture(params=["/bin/sh", "/bin/bash"])
+def shell(request: pytest.FixtureRequest) -> str:
+    """The machine's shell, and the one that the image has under that name."""
+    if not Path(request.param).exists():
+        pytest.skip(f"there is no {request.param}")
+    found: str = request.param
+    return found
+
+
 class Worker:
     """A folder in the file system's place, and a program in that of the AWS CLI."""
 
-    def __init__(self, folder: Path, aws: str = 'printf "%s\\n" "$@" > "$WORK_ROOT/asked"') -> None:
+    def __init__(self, folder: Path, shell: str = "/bin/sh", aws: str = ANSWERS) -> None:
         self.root = folder / "mnt"
         self.root.mkdir()
+        self.given = folder / "input"
+        self.given.write_text("{}")
+        self.shell = shell
         programs = folder / "bin"
         programs.mkdir()
-        (programs / "aws").write_text(f"#!/bin/sh\n{aws}\n")
+        note = 'for word in "$@"; do printf "%s " "$word"; done >> "$WORK_ROOT/../asked"\n'
+        note += 'echo >> "$WORK_ROOT/../asked"'
+        (programs / "aws").write_text(f"#!/bin/sh\n{note}\n{aws}\n")
         (programs / "aws").chmod(0o755)
         self.path = f"{programs}:{os.environ['PATH']}"
 
-    def start(self, **job: str) -> subprocess.Popen[str]:
+    def start(self, job: Mapping[str, str], limit: int = 300) -> subprocess.Popen[str]:
         environment = {
             **{name: value for name, value in variables().items() if isinstance(value, str)},
             "ENVIRONMENT": "dev",
@@ -540,31 +593,41 @@ class Worker:
             "PATH": self.path,
             "JOB_ID": "job-1",
             "ATTEMPT": "0",
-            "JOB_INPUT": "{}",
+            "EXECUTION_ARN": ARN,
             **job,
         }
+        swapped = {"300": str(limit), "/bin/sh": self.shell}
         return subprocess.Popen(
-            [*CONTAINER["EntryPoint"], *CONTAINER["Command"]],
-            env=environment,
+            [swapped.get(word, word) for word in CONTAINER["EntryPoint"]] + CONTAINER["Command"],
+            env={name: value for name, value in environment.items() if value != "unset"},
             cwd=self.root,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, **job: str) -> tuple[int, str, str]:
-        with self.start(**job) as process:
+    def run(self, limit: int = 300, **job: str) -> tuple[int, str, str]:
+        with self.start(job, limit) as process:
             out, err = process.communicate(timeout=20)
         return process.returncode, out, err
+
+    def asked(self) -> list[str]:
+        """What the CLI was called with, a line a call."""
+        return (self.root.parent / "asked").read_text().splitlines()
+
+    def metrics(self) -> list[str]:
+        """The names of the metrics, in the order in which they were recorded."""
+        return re.findall(r"MetricName=(\w+)", "\n".join(self.asked()))
 
     def left_behind(self) -> list[str]:
         return sorted(path.name for path in (self.root / "work").iterdir())
 
 
-def test_the_script_leaves_a_result_and_nothing_else(tmp_path: Path) -> None:
-    worker = Worker(tmp_path)
+def test_the_script_leaves_a_result_and_nothing_else(tmp_path: Path, shell: str) -> None:
+    worker = Worker(tmp_path, shell)
+    worker.given.write_text('{"video":"s3://in/a.mp4"}')
 
-    status, out, err = worker.run(JOB_INPUT='{"video":"s3://in/a.mp4"}', ATTEMPT="2")
+    status, out, err = worker.run(ATTEMPT="2")
 
     assert (status, err) == (0, "")
     result = json.loads((worker.root / "results/job-1.json").read_text())
@@ -572,10 +635,13 @@ def test_the_script_leaves_a_result_and_nothing_else(tmp_path: Path) -> None:
     assert result == {
         "job": "job-1",
         "attempt": 2,
+        "execution": ARN,
         "input_bytes": 25,
         "input_sha256": "71795da0f47201d280ab61bc7fdcd5fc41158356d06f95a67c622a609573d735",
     }
-    assert json.loads(out)["job"] == "job-1"
+    told = out.splitlines()
+    assert told[:2] == ["started job-1, attempt 2", "received 25 bytes"]
+    assert json.loads(told[2])["job"] == "job-1"
     assert worker.left_behind() == []
 
 
@@ -584,11 +650,18 @@ def test_the_script_counts_itself_in_the_namespace_that_its_role_allows(tmp_path
 
     worker.run()
 
-    asked = (worker.root / "asked").read_text().splitlines()
-    assert asked[:2] == ["cloudwatch", "put-metric-data"]
-    assert asked[asked.index("--namespace") + 1] == "VideoProcessing"
-    assert asked[asked.index("--metric-name") + 1] == "ProcessingSeconds"
-    assert asked[asked.index("--dimensions") + 1] == "Environment=dev"
+    first, question, last = worker.asked()
+    assert first.startswith("cloudwatch put-metric-data --namespace VideoProcessing ")
+    assert first.endswith(
+        "MetricName=TasksStarted,Unit=Count,Value=1,Dimensions=[{Name=Environment,Value=dev}] "
+    )
+    assert question == (
+        f"stepfunctions describe-execution --execution-arn {ARN} --query input --output text "
+    )
+    assert re.findall(r"MetricName=(\w+),Unit=(\w+)", last) == [
+        ("TasksSucceeded", "Count"),
+        ("ProcessingSeconds", "Seconds"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -599,43 +672,112 @@ def test_the_script_counts_itself_in_the_namespace_that_its_role_allows(tmp_path
         "`touch $WORK_ROOT/owned`",
         "'; touch $WORK_ROOT/owned; '",
         "%s%n\\c -n -e",
+        '{"title": "caf\u00e9 \U0001f3ac"}\n\n',
     ],
 )
-def test_no_input_is_ever_read_as_shell(tmp_path: Path, hostile: str) -> None:
-    worker = Worker(tmp_path)
+def test_no_input_is_ever_read_as_shell(tmp_path: Path, hostile: str, shell: str) -> None:
+    worker = Worker(tmp_path, shell)
+    worker.given.write_bytes(hostile.encode())
 
-    status, out, _ = worker.run(JOB_INPUT=hostile)
+    status, _, _ = worker.run()
 
     assert status == 0
-    assert json.loads(out)["input_bytes"] == len(hostile)
-    assert sorted(path.name for path in worker.root.iterdir()) == ["asked", "results", "work"]
+    result = json.loads((worker.root / "results/job-1.json").read_text())
+    assert result["input_bytes"] == len(hostile.encode())
+    assert result["input_sha256"] == hashlib.sha256(hostile.encode()).hexdigest()
+    assert sorted(path.name for path in worker.root.iterdir()) == ["results", "work"]
 
 
-def test_a_failing_step_fails_the_task_without_a_result_or_a_rest(tmp_path: Path) -> None:
-    worker = Worker(tmp_path, aws="echo AccessDenied >&2; exit 254")
+def test_the_largest_input_that_an_execution_takes_is_worked_on(tmp_path: Path) -> None:
+    worker = Worker(tmp_path)
+    worker.given.write_text(json.dumps("x" * 262_142))
+
+    status, _, _ = worker.run()
+
+    assert status == 0
+    assert json.loads((worker.root / "results/job-1.json").read_text())["input_bytes"] == 262_144
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("JOB_ID", "unset"),
+        ("JOB_ID", "../../etc"),
+        ("JOB_ID", 'a","b":"c'),
+        ("JOB_ID", "two\nlines"),
+        ("ATTEMPT", "unset"),
+        ("ATTEMPT", "1;touch owned"),
+        ("EXECUTION_ARN", "unset"),
+        ("EXECUTION_ARN", ARN.replace("job-1", "job-2")),
+        ("EXECUTION_ARN", "--profile=other"),
+    ],
+)
+def test_variables_that_no_execution_would_give_are_refused_before_anything_is_done(
+    tmp_path: Path, shell: str, variable: str, value: str
+) -> None:
+    worker = Worker(tmp_path, shell)
+
+    with worker.start({variable: value}) as process:
+        out, err = process.communicate(timeout=20)
+
+    assert (process.returncode, out) == (64, "")
+    assert err.startswith(variable)
+    assert list(worker.root.iterdir()) == []
+    assert not (tmp_path / "asked").exists()
+
+
+def test_a_task_without_its_input_fails_without_a_result_or_a_rest(
+    tmp_path: Path, shell: str
+) -> None:
+    refusing = 'if [ "$1" = stepfunctions ]; then echo AccessDenied >&2; exit 254; fi'
+    worker = Worker(tmp_path, shell, refusing)
 
     status, _, err = worker.run()
 
-    assert (status, err) == (254, "AccessDenied\n")
+    assert (status, err) == (66, "AccessDenied\nno input for job-1\n")
+    assert worker.metrics() == ["TasksStarted", "TasksFailed"]
     assert list((worker.root / "results").iterdir()) == []
     assert worker.left_behind() == []
 
 
-def test_a_step_that_hangs_is_ended_at_the_time_limit(tmp_path: Path) -> None:
-    worker = Worker(tmp_path, aws="exec sleep 60")
+def test_a_task_without_a_place_to_work_says_so(tmp_path: Path, shell: str) -> None:
+    worker = Worker(tmp_path, shell)
+    (worker.root / "work").mkdir()
+    (worker.root / "work/job-1.0").write_text("in the way")
+
+    status, _, err = worker.run()
+
+    assert status == 73
+    assert err.splitlines()[-1] == "no folder for job-1"
+
+
+def test_a_metric_that_is_refused_does_not_stop_the_work(tmp_path: Path) -> None:
+    worker = Worker(tmp_path, aws=f'if [ "$1" = cloudwatch ]; then exit 254; fi\n{ANSWERS}')
+
+    status, _, err = worker.run()
+
+    assert status == 0
+    assert [line.partition(":")[0] for line in err.splitlines()] == ["not recorded"] * 2
+    assert (worker.root / "results/job-1.json").exists()
+
+
+def test_a_step_that_hangs_is_ended_at_the_time_limit(tmp_path: Path, shell: str) -> None:
+    worker = Worker(tmp_path, shell, 'if [ "$1" = stepfunctions ]; then exec sleep 60; fi')
 
     began = time.monotonic()
-    status, _, _ = worker.run(TIME_LIMIT_SECONDS="1")
+    status, _, _ = worker.run(limit=1)
 
     assert status == 124
     assert time.monotonic() - began < 10
+    assert worker.metrics() == ["TasksStarted", "TasksFailed"]
     assert worker.left_behind() == []
 
 
-def test_a_stop_is_heard_at_once_and_still_cleans_up(tmp_path: Path) -> None:
-    worker = Worker(tmp_path, aws='touch "$WORK_ROOT/hangs"; exec sleep 60')
+def test_a_stop_is_heard_at_once_and_still_cleans_up(tmp_path: Path, shell: str) -> None:
+    hanging = 'if [ "$1" = stepfunctions ]; then touch "$WORK_ROOT/hangs"; exec sleep 60; fi'
+    worker = Worker(tmp_path, shell, hanging)
 
-    with worker.start() as process:
+    with worker.start({}) as process:
         until = time.monotonic() + 10
         while not (worker.root / "hangs").exists() and time.monotonic() < until:
             time.sleep(0.01)
@@ -645,6 +787,15 @@ def test_a_stop_is_heard_at_once_and_still_cleans_up(tmp_path: Path) -> None:
     assert process.returncode == 143
     assert "told to stop" in err
     assert worker.left_behind() == []
+
+
+def test_every_way_to_end_is_documented() -> None:
+    (script,) = CONTAINER["Command"]
+
+    given_up = {int(code) for code in re.findall(r"give_up (\d+)", script)}
+
+    # 0, and what timeout and the signals make of it.
+    assert set(EXIT_CODES) == given_up | {0, 124, 137, 143}
 
 
 def test_two_attempts_of_one_job_do_not_share_a_folder(tmp_path: Path) -> None:
