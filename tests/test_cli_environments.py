@@ -74,8 +74,9 @@ def test_a_changed_setting_is_an_update_that_names_it(
     told = deployed("deploy", "notification", "--env", "dev", "--yes")
 
     assert told.status == 0
-    assert "tap-dev-notification  update  tag Team: 0 resources (predicted" in told.err
-    assert "\ntap-dev-notification: 1 tag\n  +   tag Team: video\n" in told.err
+    assert "tap-dev-notification  update  tag Team: 6 resources (change set)\n" in told.err
+    assert "\ntap-dev-notification: 6 changed, 1 tag\n" in told.err
+    assert "\n  +   tag Team: video\n" in told.err
     assert plain(told.out).startswith("tap-dev-notification  updated  SECONDS\n")
     assert status(aws_account, NOTIFICATION) == "UPDATE_COMPLETE"
 
@@ -378,7 +379,7 @@ def test_data_is_not_deleted_on_yes_alone(deployed: CommandLine, aws_account: Em
 
     assert (unasked.status, mistyped.status) == (2, 130)
     assert unasked.err.splitlines()[-1] == (
-        "tapgen: --delete-data needs the suffix typed again, and nobody can be asked here: "
+        "tapgen: all its data goes: that needs the suffix typed, and nobody can be asked here: "
         "add --confirm dev"
     )
     assert mistyped.err.splitlines()[-1] == "tapgen: 'dve' is not 'dev': nothing was done"

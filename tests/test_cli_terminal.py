@@ -158,12 +158,12 @@ def test_an_answer_is_asked_for_the_data_by_name(
     tapgen(*DEPLOY, "--yes")
 
     with terminal(tapgen, "destroy", "--env", "dev", "--delete-data", "--yes") as screen:
-        screen.wait_for("Type dev to destroy it with all its data: ")
+        screen.wait_for("all its data goes. Type dev to go on: ")
         screen.type("dve\n")
         refused = screen.end()
     stood = status(aws_account, NOTIFICATION)
     with terminal(tapgen, "destroy", "--env", "dev", "--delete-data") as screen:
-        screen.wait_for("Type dev to destroy it with all its data: ")
+        screen.wait_for("all its data goes. Type dev to go on: ")
         screen.type("dev\n")
         done = screen.end()
 
@@ -243,7 +243,39 @@ def test_a_reader_that_has_had_enough_ends_it_quietly(offline: CommandLine) -> N
     assert (told.status, told.err) == (1, "")
 
 
-def test_ctrl_c_while_it_deploys_gives_the_terminal_back(
+MENU = "What now? (c, x, d, g) [g]: "
+DETACHED = [
+    "tap-dev-notification  interrupted  its operation may run on in AWS; "
+    "the same command picks it up",
+    "tapgen: interrupted: tap-dev-notification may run on in AWS; follow with "
+    "tapgen watch --env dev, or run the same command again",
+]
+
+
+@pytest.mark.parametrize("keys", ["d\n", "\x03"], ids=["detach", "Ctrl-C again"])
+def test_ctrl_c_while_it_deploys_asks_and_gives_the_terminal_back(
+    tapgen: CommandLine, aws_account: Embedded, keys: str
+) -> None:
+    slow = {"op": "create", "logical_id": "ErrorTopic", "delay": tapgen.while_running()}
+    set_faults(aws_account, resources=[slow])
+
+    with terminal(tapgen, *DEPLOY, "--yes") as screen:
+        screen.wait_for("CREATE_IN_PROGRESS ErrorTopic")
+        screen.type("\x03")
+        screen.wait_for(MENU)
+        time.sleep(0.2)
+        screen.type(keys)
+
+        assert screen.end() == 130
+
+    # Once for the menu, once for the end.
+    assert screen.drawn.count("\x1b[?25l") == screen.drawn.count("\x1b[?25h") == 2
+    assert "  x  cancel, and delete what is being created: tap-dev-notification" in screen.lines
+    assert screen.lines[-2:] == DETACHED
+    assert settled(aws_account, NOTIFICATION).status == "CREATE_COMPLETE"
+
+
+def test_ctrl_c_and_go_on_is_as_if_nothing_had_been(
     tapgen: CommandLine, aws_account: Embedded
 ) -> None:
     slow = {"op": "create", "logical_id": "ErrorTopic", "delay": tapgen.while_running()}
@@ -252,16 +284,33 @@ def test_ctrl_c_while_it_deploys_gives_the_terminal_back(
     with terminal(tapgen, *DEPLOY, "--yes") as screen:
         screen.wait_for("CREATE_IN_PROGRESS ErrorTopic")
         screen.type("\x03")
+        screen.wait_for(MENU)
+        screen.type("\n")
+
+        assert screen.end() == 0
+
+    assert status(aws_account, NOTIFICATION) == "CREATE_COMPLETE"
+
+
+def test_a_creation_that_is_cancelled_is_deleted_when_told_so(
+    tapgen: CommandLine, aws_account: Embedded
+) -> None:
+    slow = {"op": "create", "logical_id": "ErrorTopic", "delay": tapgen.while_running()}
+    set_faults(aws_account, resources=[slow])
+
+    with terminal(tapgen, *DEPLOY, "--yes") as screen:
+        screen.wait_for("CREATE_IN_PROGRESS ErrorTopic")
+        screen.type("\x03")
+        screen.wait_for(MENU)
+        screen.type("x\n")
 
         assert screen.end() == 130
 
-    assert screen.drawn.count("\x1b[?25l") == screen.drawn.count("\x1b[?25h") == 1
-    assert screen.lines[-2:] == [
-        "tap-dev-notification  interrupted  its operation may run on in AWS; "
-        "the same command picks it up",
-        "tapgen: interrupted",
-    ]
-    assert settled(aws_account, NOTIFICATION).status == "CREATE_COMPLETE"
+    assert (
+        "tap-dev-notification: cancelled: it was deleted again, but for what its policies keep "
+        "[DELETE_COMPLETE]"
+    ) in screen.lines
+    assert status(aws_account, NOTIFICATION) == ""
 
 
 def test_the_seconds_run_while_aws_is_silent(tapgen: CommandLine, aws_account: Embedded) -> None:

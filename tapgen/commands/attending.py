@@ -73,6 +73,8 @@ class Attendant:
     resume: str
     orders: Orders
     interactive: bool
+    # Whether there is a console to look at: the embedded AWS has none.
+    console: bool = True
     under_way: dict[str, str] = field(default_factory=dict)
     # The credentials' end, where nobody could mend it.
     expired: bool = False
@@ -161,6 +163,8 @@ class Attendant:
         """``session``, whose doors wait for new credentials where somebody can bring them."""
         from tapgen.engine.orders import Attentive
 
+        self.console = not session.emulated
+
         def mend(error: CloudError, renewals: int) -> bool:
             return self._mended(session, error, renewals)
 
@@ -173,7 +177,7 @@ class Attendant:
 
     def _mended(self, session: Session, error: CloudError, renewals: int) -> bool:
         """Whether the question may be asked again."""
-        if not self.interactive:
+        if not self.interactive or self.expired:
             self.expired = True
             return False
         # Several threads may have asked.
@@ -215,10 +219,13 @@ class Attendant:
 
     def verdict(self, status: Exit) -> Exit:
         """The exit status of a run that ended with ``status``."""
+        return Exit.INTERRUPTED if self.orders.cancel else status
+
+    def take_leave(self) -> None:
+        """Say how to take up what nobody could watch to its end."""
         if self.expired and self.under_way:
             common.say(f"\nsign in again, then follow with {self.resume},")
             common.say("or run the same command again: it takes up where this one ended")
-        return Exit.INTERRUPTED if self.orders.cancel else status
 
     def detached(self) -> Detached:
         """What there is to say when the user has gone away."""

@@ -187,10 +187,12 @@ def say(text: str = "") -> None:
     click.echo(text, err=True)
 
 
-def head(session: Session, env: str) -> None:
-    """Say who asks, where, and about which environment."""
+def head(session: Session, env: str, alias: str = "") -> None:
+    """Say who asks, where, and about which environment; ``alias`` is the account's, if known."""
     caller = session.caller
     where = "the embedded AWS" if session.local else f"account {caller.account}"
+    if alias:
+        where += f" ({alias})"
     say(f"{where}, {caller.region}, as {caller.arn}")
     say(f"environment {env}")
     say()

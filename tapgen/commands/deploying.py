@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tapgen.commands import attending, common, planning, recovering, running
+from tapgen.commands import attending, common, guarding, planning, recovering, running
 
 if TYPE_CHECKING:
     from tapgen.engine.rollout import Rollout
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 @planning.method_option
 @click.option("--concurrency", metavar="N", help="At most so many stacks at a time.")
 @click.option("--fail-fast", is_flag=True, help="Start nothing more once a stack has failed.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask (never enough where data would go).")
+@guarding.options
 @click.option(
     "--recreate-failed", is_flag=True, help="Delete stacks whose creation failed, and make anew."
 )
@@ -62,6 +63,10 @@ def deploy(
     concurrency: str | None,
     fail_fast: bool,
     yes: bool,
+    approval: str | None,
+    typed: str | None,
+    role_arn: str | None,
+    express: bool,
     recreate_failed: bool,
     recover: bool,
     skip: tuple[str, ...],
@@ -75,7 +80,7 @@ def deploy(
 
     All tiers, or those named; the foundation too, where the account has none yet.
     """
-    told = recovering.Flags(recreate_failed, recover, skip, yes)
+    told = recovering.Flags(recreate_failed, recover, skip, yes or plan_file is not None)
     told.check()
     kept = planning.kept(plan_file, tiers, flags, method)
     if kept is not None:
@@ -85,8 +90,7 @@ def deploy(
 
         if kept is not None:
             kept.check_place(session, env)
-        if concurrency is not None:
-            flags = (*flags, f"concurrency={concurrency}")
+        flags = (*flags, *_as_settings(concurrency, approval, role_arn))
         settings, planned, seen = planning.prepared(
             session, env, config, flags, tiers, method=method
         )
@@ -96,12 +100,20 @@ def deploy(
         allowed = recovering.allowed(session.cloud, planned.steps(), planned.deployed, told)
         doubted = _doubted(session, planned) if verify else ()
         waiting += len(doubted)
+        going: dict[str, frozenset[str]] = {}
         if waiting:
             _tell_orphans(session, env, planned)
-            question = f"Deploy {common.count(waiting, 'stack')} to {env}?"
-            common.confirm(question, yes=yes or kept is not None)
+            going = guarding.agreed(
+                settings,
+                seen,
+                f"Deploy {common.count(waiting, 'stack')} to {env}?",
+                more=doubted,
+                yes=yes or kept is not None,
+                typed=typed,
+            )
         attendant = attending.attendant(env, on_interrupt, local=local, profile=profile)
-        session = attendant.attended(session)
+        door = guarding.acting(session.cloud, settings, express=express)
+        session = attendant.attended(replace(session, cloud=door))
         remembered = running.durations_of(session, env)
         past = durations.load(remembered)
         run = replace(
@@ -113,9 +125,11 @@ def deploy(
             skip=allowed.skip,
             doubted=frozenset(doubted),
             patient=not no_wait_existing,
+            sources=planned.sources,
         )
         stacks = [item.name for item in planned.wanted]
-        carried = rounds.carry_out(session, planned, run, seen.phases)
+        guard = guarding.guard_of(settings, planned, going)
+        carried = rounds.carry_out(session, planned, run, seen.phases, guard)
         events = durations.learning(past, remembered, carried)
         # Even with nothing to change: a run that died before its migrations is made up for.
         show = waiting > 0
@@ -123,6 +137,12 @@ def deploy(
             events, stacks, session, attendant, form=form, verbose=verbose, unchanged=show
         )
         return running.concluded(summary, env, form, attendant)
+
+
+def _as_settings(concurrency: str | None, approval: str | None, role_arn: str | None) -> list[str]:
+    """The options that are settings too, as ``--set`` would say them."""
+    given = {"concurrency": concurrency, "require_approval": approval, "role_arn": role_arn}
+    return [f"{key}={value}" for key, value in given.items() if value is not None]
 
 
 def _doubted(session: Session, planned: Rollout) -> Sequence[str]:

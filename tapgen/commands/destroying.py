@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tapgen import names
-from tapgen.commands import attending, common, recovering, running
-from tapgen.errors import Declined, Exit, UsageError
+from tapgen.commands import attending, common, guarding, leaving, running
+from tapgen.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from tapgen.cloud import DeployedStack, Kept
-    from tapgen.commands.attending import Attendant
     from tapgen.description import Description
     from tapgen.engine.destroy import Keeping, Standing
-    from tapgen.engine.run import Run
-    from tapgen.engine.summary import Summary
     from tapgen.session import Session
-
-
-@dataclass(frozen=True)
-class _View:
-    """How the run is shown."""
-
-    env: str
-    form: str
-    verbose: bool
-    yes: bool
 
 
 @click.command()
@@ -49,7 +36,14 @@ class _View:
 )
 @click.option("--force", is_flag=True, help="Leave behind whatever cannot be deleted.")
 @click.option("--delete-data", is_flag=True, help="Remove snapshots, file systems and keys too.")
-@click.option("--confirm", "typed", metavar="SUFFIX", help="The suffix again, for --delete-data.")
+@click.option(
+    "--confirm",
+    "typed",
+    metavar="SUFFIX",
+    help="The suffix again, for --delete-data and protected environments.",
+)
+@guarding.role_option
+@guarding.express_option
 @attending.on_interrupt_option
 @click.option("--verbose", "-v", is_flag=True, help="A line for every resource.")
 @common.output_option("text", "json")
@@ -66,6 +60,8 @@ def destroy(
     force: bool,
     delete_data: bool,
     typed: str | None,
+    role_arn: str | None,
+    express: bool,
     on_interrupt: str,
     verbose: bool,
     form: str,
@@ -83,7 +79,8 @@ def destroy(
         from tapgen.engine import recover
 
         description = common.describe()
-        settings = common.settled(session, env, description, config)
+        flags = [] if role_arn is None else [f"role_arn={role_arn}"]
+        settings = common.settled(session, env, description, config, flags)
         common.head(session, env)
         stacks = running.stacks_of(session, env)
         chosen = _chosen(
@@ -98,13 +95,15 @@ def destroy(
             return Exit.DONE
         importers = destroying.links(session.cloud, standing)
         unselected = {stack.name for stack in stacks} - {item.stack.name for item in standing}
-        blockers = destroying.blockers(standing, importers, unselected)
+        # Whoever marked the environment may take the mark's protection off, by typing its name.
+        ours = settings.protected
+        blockers = destroying.blockers(standing, importers, unselected, protected=not ours)
         kept = [item for stack in standing for item in destroying.keeping(stack)]
         left = {item.stack.name: _ids(item) for item in standing}
         giving_up = recover.named(retain, left)
         if dry_run:
             _show_farewell(standing, kept, delete_data=delete_data)
-            _tell_failed(session, chosen)
+            leaving.tell_failed(session, chosen)
             for text in blockers:
                 common.say(f"in the way: {text}")
             if form == "json":
@@ -113,8 +112,12 @@ def destroy(
         if blockers:
             raise destroying.Blocked(blockers)
         _show_farewell(standing, kept, delete_data=delete_data)
-        _tell_failed(session, chosen)
-        _consent(env, len(standing), yes=yes, delete_data=delete_data, typed=typed)
+        leaving.tell_failed(session, chosen)
+        if delete_data or ours:
+            why = "all its data goes" if delete_data else f"{env} is protected"
+            guarding.type_suffix(env, why, typed)
+        else:
+            common.confirm(f"Destroy {common.count(len(standing), 'stack')} of {env}?", yes=yes)
         before = {
             item.resource.physical_id: frozenset(
                 snapshot.id for snapshot in session.account.snapshots(item.resource)
@@ -123,14 +126,15 @@ def destroy(
             if delete_data and item.how == "snapshot"
         }
         attendant = attending.attendant(env, on_interrupt, local=local, profile=profile)
-        session = attendant.attended(session)
+        door = guarding.acting(session.cloud, settings, express=express)
+        session = attendant.attended(replace(session, cloud=door))
         run = replace(
             running.run_of(session, settings.concurrency, attendant),
             retain=giving_up,
             force=force,
         )
-        view = _View(env, form, verbose, yes)
-        summary = _taken_down(session, run, attendant, standing, importers, view)
+        view = leaving.View(env, form, verbose, yes)
+        summary = leaving.taken_down(session, run, attendant, standing, importers, view)
         status = running.concluded(summary, env, form, attendant)
         gone = [item for item in kept if summary.row_of(item.stack)[0] == "deleted"]
         if delete_data:
@@ -176,86 +180,6 @@ def _ids(item: Standing) -> list[str]:
     return [r.logical_id for r in item.resources if r.status != "DELETE_COMPLETE"]
 
 
-def _taken_down(
-    session: Session,
-    run: Run,
-    attendant: Attendant,
-    standing: Sequence[Standing],
-    importers: Mapping[str, Sequence[str]],
-    view: _View,
-) -> Summary:
-    """Delete them all; what could not be is offered to be left behind, where somebody can say."""
-    from tapgen.engine import destroy as destroying
-    from tapgen.engine import durations
-
-    remembered = running.durations_of(session, view.env)
-    past = durations.load(remembered)
-    ordered = [item.stack.name for item in standing]
-    run = replace(run, expected=past.deleting(ordered))
-
-    def once(run: Run, items: Sequence[Standing]) -> Summary:
-        carried = destroying.destroy(run, items, importers)
-        events = durations.learning(past, remembered, carried)
-        return running.follow(
-            events, ordered, session, attendant, form=view.form, verbose=view.verbose
-        )
-
-    summary = once(run, standing)
-    retain = _offered(session, summary, view)
-    if not retain or attendant.orders.cancel:
-        return summary
-    ended = [item for item in standing if summary.row_of(item.stack.name)[0] in _GONE]
-    again = [item for item in standing if item not in ended]
-    ends = {item.stack.name: summary.ends[item.stack.name] for item in ended}
-    second = once(replace(run, id=f"{run.id}-2", retain=retain), _anew(session, again))
-    second.ends.update(ends)
-    return second
-
-
-_GONE = ("deleted", "unchanged")
-
-
-def _anew(session: Session, standing: Sequence[Standing]) -> list[Standing]:
-    found = []
-    for item in standing:
-        now = session.cloud.stack(item.stack.id)
-        if now is not None:
-            found.append(replace(item, stack=now))
-    return found
-
-
-def _offered(session: Session, summary: Summary, view: _View) -> dict[str, list[str]]:
-    """The resources that whoever sits there wants left behind, by stack."""
-    from tapgen.engine import recover
-
-    if view.yes or view.form == "json" or not common.interactive():
-        return {}
-    found: dict[str, list[str]] = {}
-    for name, how, _ in summary.rows():
-        stack = session.cloud.stack(name) if how == "failed" else None
-        if stack is None or stack.status != "DELETE_FAILED":
-            continue
-        told = recover.diagnose(session.cloud, stack)
-        stuck = [item for item in told.stuck if item.may_be_retained]
-        common.say()
-        recovering.tell(told, "its deletion failed")
-        ids = [item.resource.logical_id for item in stuck]
-        question = f"Leave {', '.join(ids)} behind, where no stack holds it, and finish {name}?"
-        with common.asking():
-            if ids and click.confirm(question, default=False, err=True):
-                found[name] = ids
-    return found
-
-
-def _tell_failed(session: Session, stacks: Sequence[DeployedStack]) -> None:
-    from tapgen.engine import recover
-
-    for stack in stacks:
-        if stack.status == "DELETE_FAILED":
-            recovering.tell(recover.diagnose(session.cloud, stack), "its last deletion failed")
-            common.say("  it is tried again; --retain ID or --force leave behind what fails again")
-
-
 def _print_dry(
     standing: Sequence[Standing], kept: Sequence[Keeping], blockers: Sequence[str]
 ) -> None:
@@ -293,23 +217,6 @@ _FATE = {
     ("kept", False): "as it is",
     ("kept", True): "removed",
 }
-
-
-def _consent(env: str, count: int, *, yes: bool, delete_data: bool, typed: str | None) -> None:
-    if not delete_data:
-        common.confirm(f"Destroy {common.count(count, 'stack')} of {env}?", yes=yes)
-        return
-    if typed is None:
-        if not common.interactive():
-            raise UsageError(
-                "--delete-data needs the suffix typed again, and nobody can be asked here: "
-                f"add --confirm {env}"
-            )
-        question = f"Type {env} to destroy it with all its data"
-        with common.asking():
-            typed = click.prompt(question, default="", show_default=False, err=True)
-    if typed != env:
-        raise Declined(f"{typed!r} is not {env!r}: nothing was done")
 
 
 def _removed(session: Session, left: Sequence[Kept]) -> Exit:

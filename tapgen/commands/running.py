@@ -110,18 +110,20 @@ def concluded(summary: Summary, env: str, form: str, attendant: Attendant) -> Ex
     status = attendant.verdict(summary.status)
     if form == "json":
         _write_result(summary, status)
+        attendant.take_leave()
         return status
     if summary.unchanged:
         common.say_unchanged(env, len(summary.stacks))
         return status
     common.say()
     _show_rows(summary)
-    _show_failures(summary)
+    _show_failures(summary, console=attendant.console)
     for stack, values in summary.outputs().items():
         rows = outputs_of(values)
         if rows:
             click.echo(f"\n{stack}")
             common.table(rows, indent="  ")
+    attendant.take_leave()
     return status
 
 
@@ -141,15 +143,20 @@ def _show_rows(summary: Summary) -> None:
     )
 
 
-def _show_failures(summary: Summary) -> None:
+def _show_failures(summary: Summary, *, console: bool) -> None:
     from tapgen.commands.progress import failure
+    from tapgen.engine import causes
     from tapgen.engine.events import StackFailed
 
     for end in summary.ends.values():
         if isinstance(end, StackFailed):
             common.say(f"\n{end.stack}: {failure(end)}")
+            if end.source:
+                common.say(f"  made by: {end.source}")
             if end.remedy:
                 common.say(f"  what to do: {end.remedy}")
+            if end.stack_id and console:
+                common.say(f"  console: {causes.console(end.stack_id)}")
 
 
 def stacks_of(session: Session, env: str) -> list[DeployedStack]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from tapgen.cloud import CloudError, DeployedStack
-from tapgen.engine import plan, recover, schedule
+from tapgen.engine import plan, schedule, stopping
 from tapgen.engine.events import Event, StackDone, StackFailed, StackStarted, StackUnchanged
 from tapgen.engine.operation import Watch
 from tapgen.engine.run import Run
@@ -70,7 +70,7 @@ def _followed(run: Run, stack: DeployedStack, watch: Watch) -> Procedure:
     if now is not None and now.status in plan.GOOD and action != "delete":
         yield StackDone(stack.name, action, now.outputs, _seconds(watch))
         return True
-    yield recover.ended_badly(watch, recover.Followed(now, cancelled=False))
+    yield stopping.ended_badly(watch, stopping.Followed(now, cancelled=False))
     return False
 
 
@@ -78,7 +78,7 @@ def _cancelled(run: Run, stack: DeployedStack, watch: Watch) -> Procedure:
     creating = stack.status == CREATING
     yield StackStarted(stack.name, "cancel")
     watch.running = True
-    stopped = yield from recover.stopped(run, watch, stack.id, creating=creating)
+    stopped = yield from stopping.stopped(run, watch, stack.id, creating=creating)
     now = yield from watch.attach(stack)
     if stopped and (now is None if creating else now and now.status == "UPDATE_ROLLBACK_COMPLETE"):
         yield StackDone(stack.name, "cancel", now.outputs if now else {}, _seconds(watch))
@@ -86,7 +86,7 @@ def _cancelled(run: Run, stack: DeployedStack, watch: Watch) -> Procedure:
     if now is not None and now.status in plan.GOOD:
         yield StackFailed(stack.name, now.status, "it ended before it could be cancelled")
     else:
-        yield recover.ended_badly(watch, recover.Followed(now, cancelled=False))
+        yield stopping.ended_badly(watch, stopping.Followed(now, cancelled=False))
     return False
 
 

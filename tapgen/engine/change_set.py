@@ -74,15 +74,18 @@ def not_prepared(item: Wanted, found: ChangeSet, deployed: DeployedStack | None)
 NOT_STILL = "holding its imports literally would move resources, which it must not"
 
 
-def moving(found: ChangeSet) -> list[str]:
-    """The resources that a change set would make, remove or replace."""
-    # CloudFormation may list a property whose import became the same literal value, as a change
-    # in place; anything more would be a real one.
-    return [
-        change.logical_id
-        for change in found.changes
-        if change.action != "Modify" or change.replacement in ("True", "Conditional")
-    ]
+def moving(run: Run, found: ChangeSet, watch: Watch) -> Watching[list[str]]:
+    """The resources that something real happens to, by their values before and after.
+
+    CloudFormation may list a property whose import became the same literal value, as a change in
+    place; where it does not tell the values, such a one is let pass.
+    """
+    try:
+        valued = yield from watch.patiently(lambda: run.cloud.change_set(found.id, values=True))
+    except Refused:
+        # An endpoint that does not know of property values yet.
+        valued = found
+    return [change.logical_id for change in asked.merged(found, valued) if asked.is_real(change)]
 
 
 def withdraw(run: Run, item: Wanted, made: str, before: DeployedStack | None) -> None:
@@ -129,9 +132,15 @@ def _withdrawn(run: Run, item: Wanted, made: str, before: DeployedStack | None) 
     # The empty stack that a change set for a new stack brings along, unless somebody else put a
     # change set of theirs on it meanwhile.
     alone = all(ours in change_set for change_set in found)
-    if before is None and stack.status == "REVIEW_IN_PROGRESS" and alone:
+    # And unless they carry it out already: a description may be older than that, events are not.
+    if before is None and stack.status == "REVIEW_IN_PROGRESS" and alone and _rests(run, stack):
         run.cloud.delete_stack(stack.id, run.token(item.name, "withdraw"))
     return True
+
+
+def _rests(run: Run, stack: DeployedStack) -> bool:
+    newest = run.cloud.newest_event(stack.id)
+    return newest is None or newest.status == "REVIEW_IN_PROGRESS"
 
 
 def others_reviews(run: Run, deployed: DeployedStack | None, watch: Watch) -> Watching[list[str]]:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from tapgen.cloud import CloudError, CloudFormation, DeployedStack, Refused
-from tapgen.engine import change_set, plan, recover, schedule
+from tapgen.cloud import CloudError, CloudFormation, DeployedStack, Refused, Unreachable
+from tapgen.engine import change_set, plan, recover, schedule, stopping
 from tapgen.engine.events import (
     Event,
     StackDone,
@@ -26,6 +26,10 @@ from tapgen.engine.operation import Watch, Watching
 from tapgen.engine.plan import Action, Step, Wanted
 from tapgen.engine.run import Run
 from tapgen.engine.schedule import Pause, Procedure
+
+# Refusals that tell of somebody else's work; so often it is looked for again when it is not seen.
+_OVERTAKEN = frozenset({"AlreadyExistsException", "ChangeSetNotFound", "InvalidChangeSetStatus"})
+_TRIES = 8
 
 
 def survey(cloud: CloudFormation, stacks: Sequence[str]) -> dict[str, DeployedStack | None]:
@@ -66,7 +70,8 @@ def deploy(
 
 
 def _stack(run: Run, item: Wanted, deployed: DeployedStack | None) -> Procedure:
-    watch = Watch(run.cloud, run.clock, run.poller, item.name)
+    sources = run.sources.get(item.name, {})
+    watch = Watch(run.cloud, run.clock, run.poller, item.name, sources)
     try:
         return (yield from _brought_up(run, item, deployed, watch))
     except CloudError as error:
@@ -84,7 +89,7 @@ def _brought_up(
             assert deployed is not None
             if not (yield from _may_wait(run, step, deployed, watch)):
                 return False
-            deployed = yield from recover.unless_cancelled(run, watch.attach(deployed))
+            deployed = yield from stopping.unless_cancelled(run, watch.attach(deployed))
             continue
         if step.action is Action.KEEP:
             assert deployed is not None
@@ -108,12 +113,17 @@ def _brought_up(
             if (yield from _is_in_review(run, item, deployed, watch)):
                 return False
             return (yield from _changed(attempt, item, deployed, step.action, watch))
-        except Refused:
+        except Refused as error:
             # Somebody else may have been quicker (a second deploy of the same environment, or of
             # the account's own stack): then there is a new state to judge.
             now = yield from watch.patiently(lambda: run.cloud.stack(item.name))
-            if _state(now) == _state(deployed):
+            # Or what they did is not seen yet: DescribeStacks may be some seconds behind.
+            unseen = tries < _TRIES and (
+                error.code in _OVERTAKEN or "can not be updated" in error.detail
+            )
+            if _state(now) == _state(deployed) and not unseen:
                 raise
+            yield Pause(run.poller(0.0))
             deployed, tries = now, tries + 1
             # A token means one call only, and a change set's name one change set.
             attempt = replace(run, id=f"{run.id}-{tries}")
@@ -193,20 +203,29 @@ def _changed(
         expected = run.expected.get(item.name, 0.0)
         yield StackStarted(item.name, action.value, len(found.changes), expected)
         token = run.token(item.name, "execute")
-        yield from watch.patiently(lambda: run.cloud.execute_change_set(made, token))
+        yield from watch.patiently(lambda: _execute(run, made, token, watch))
         executed = watch.running = True
     finally:
         if not executed:
             change_set.withdraw(run, item, made, deployed)
     # By id from here on: the name may be given again.
     stack_id = deployed.id if deployed else (yield from _id_of(run, item.name, watch))
-    end = yield from recover.followed(run, watch, stack_id, deployed, creating=new)
+    end = yield from stopping.followed(run, watch, stack_id, deployed, creating=new)
     now = end.stack
     if now is None or now.status not in plan.GOOD:
-        yield recover.ended_badly(watch, end)
+        yield stopping.ended_badly(watch, end)
         return False
     yield StackDone(item.name, action.value, now.outputs, run.clock.now() - started)
     return True
+
+
+def _execute(run: Run, made: str, token: str, watch: Watch) -> None:
+    try:
+        run.cloud.execute_change_set(made, token)
+    except Unreachable:
+        # It may have been heard, and only its answer be lost.
+        watch.running = True
+        raise
 
 
 def _id_of(run: Run, name: str, watch: Watch) -> Watching[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from tapgen import graph, resolve, yaml_text
 from tapgen.cloud import Account, CloudError, CloudFormation, DeployedStack, Kept, Resource
-from tapgen.engine import recover, schedule
+from tapgen.engine import recover, schedule, stopping
 from tapgen.engine.events import (
     Event,
     StackDone,
@@ -93,15 +93,18 @@ def blockers(
     standing: Sequence[Standing],
     importers: Mapping[str, Sequence[str]],
     unselected: Collection[str] = (),
+    *,
+    protected: bool = True,
 ) -> list[str]:
     """What would refuse the deletion, in words; the stacks among themselves do not count.
 
-    ``unselected`` are stacks of the same environment that are to stay.
+    ``unselected`` are stacks of the same environment that are to stay. Termination protection
+    counts unless ``protected`` is False: then the run takes it off itself.
     """
     ours = {item.stack.name for item in standing}
     found = []
     for item in standing:
-        if item.stack.protected:
+        if protected and item.stack.protected:
             found.append(f"{item.stack.name} has termination protection")
         found += _protected_resources(item)
         for export in sorted(item.stack.exports):
@@ -221,7 +224,7 @@ def _gone(run: Run, stack: DeployedStack, watch: Watch) -> Watching[bool]:
             break
         newest = yield from watch.patiently(lambda: run.cloud.newest_event(stack.id))
         yield StackWaits(stack.name, now.status, recover.whose(newest))
-        now = yield from recover.unless_cancelled(run, watch.attach(now))
+        now = yield from stopping.unless_cancelled(run, watch.attach(now))
         if run.orders.cancel:
             return False
     if now is None:
@@ -229,12 +232,16 @@ def _gone(run: Run, stack: DeployedStack, watch: Watch) -> Watching[bool]:
         return True
     started = run.clock.now()
     yield StackStarted(stack.name, "delete", expected=run.expected.get(stack.name, 0.0))
+    if now.protected:
+        yield from watch.patiently(lambda: run.cloud.protect(stack.id, on=False))
     left: DeployedStack | None = now
     if now.status != "DELETE_FAILED" or not _may_give_up(run, now):
         left = yield from _deleted(run, now, watch, "delete")
     if left is not None and left.status == "DELETE_FAILED" and _may_give_up(run, left):
         left = yield from _given_up(run, left, watch)
     if left is not None:
+        if stack.protected:
+            yield from watch.patiently(lambda: run.cloud.protect(stack.id, on=True))
         yield (yield from _not_deleted(run, left, watch))
         return False
     yield StackDone(stack.name, "delete", {}, run.clock.now() - started)

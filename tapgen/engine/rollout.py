@@ -9,7 +9,7 @@ packages the functions run), and put into plain values. Nothing is changed here:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tapgen import graph, names, package, render
@@ -48,6 +48,8 @@ class Rollout:
     consents: tuple[str, ...]
     # The export that names the bucket for templates too long for a request.
     template_bucket: str | None = None
+    # Which line of which module made a resource, by stack and logical id.
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def steps(self) -> tuple[Step, ...]:
         """What would be done about each stack, in dependency order."""
@@ -114,6 +116,7 @@ def prepare(
         ),
         consents=tuple(found.note for found in resolved.values() if found.consent),
         template_bucket=_template_bucket(documents, lambda_source),
+        sources={stack_of[tier]: made for tier, made in description.sources.items()},
     )
 
 

@@ -27,6 +27,8 @@ class Run:
     concurrency: int = 4
     # What each stack is expected to take, in seconds: who starts first, and what is shown.
     expected: Mapping[str, float] = field(default_factory=dict)
+    # Which line of which module made a resource, by stack and logical id.
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     # Start nothing more once a stack has failed.
     fail_fast: bool = False
     # Stacks whose failed creation may be deleted, because the user said so.
