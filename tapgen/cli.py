@@ -21,6 +21,7 @@ from tapgen.commands import (
     deploying,
     describing,
     destroying,
+    differing,
     environments,
     local,
     observing,
@@ -140,6 +141,7 @@ def _add(command: click.Command, group: click.Group) -> None:
 # A module a group of commands, a line a module.
 _MODULES = (
     describing,
+    differing,
     planning,
     deploying,
     destroying,

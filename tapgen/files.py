@@ -37,17 +37,18 @@ def read_text(path: Path) -> str | None:
         raise CannotRead(path, error) from error
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Put ``content`` at ``path``: written beside it, flushed to the disk, then renamed onto it.
 
-    Raises ``CannotWrite``. Whatever interrupts it, the old file stays and nothing else is left.
+    ``mode`` are the permissions of the new file, before the umask takes its own. Raises
+    ``CannotWrite``. Whatever interrupts it, the old file stays and nothing else is left.
     """
     # Named before it is made: an interruption finds what to remove, whenever it comes.
     part = path.with_name(f".{path.name}.{os.urandom(8).hex()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with part.open("xb") as opened:
+            with open(part, "xb", opener=lambda name, how: os.open(name, how, mode)) as opened:
                 opened.write(content)
                 opened.flush()
                 os.fsync(opened.fileno())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tapgen import files, yaml_text
+from tapgen import files
 from tapgen.resolve import Document
 
 FORMATS = ("yaml", "json")
@@ -51,6 +51,9 @@ class Stale:
 
 def text(document: Document, form: str = "yaml") -> str:
     """Return ``document`` as the text of its file; ``form`` is one of ``FORMATS``."""
+    # Here: whoever imports this module may end without a single text, as most deploys do.
+    from tapgen import yaml_text
+
     if form == "json":
         return json.dumps(yaml_text.in_reading_order(document), indent=2, ensure_ascii=False) + "\n"
     return yaml_text.dump(document)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,10 +19,14 @@ from tapgen import names
 from tapgen.errors import TapgenError, UsageError
 
 if TYPE_CHECKING:
-    from tapgen.cloud import Account, Caller, CloudFormation, Services
+    from tapgen.cloud import Account, Caller, CloudFormation, DeployedStack, Services
     from tapgen.engine.polling import Pace, Poller
     from tapgen.engine.schedule import Clock
     from tapgen.settings import Settings
+
+
+# Questions about stacks that leave together: an environment's, and one wait for all of them.
+MOST_AT_ONCE = 12
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Session:
     """Who we are, where, and the doors to it.
 
     The question who we are goes out at once and is waited for when the answer is first used, so
-    that it costs no time of its own.
+    that it costs no time of its own; so do the questions about stacks that are likely to be asked
+    (``begun``).
     """
 
     asked: Future[Caller]
@@ -42,6 +47,7 @@ class Session:
     local: bool
     # Whether stacks take no time, and have no data behind them, because an emulator answers.
     emulated: bool = False
+    begun: dict[str, Future[DeployedStack | None]] = field(default_factory=dict)
     # Reads the credentials anew, wherever they came from.
     renew: Callable[[], None] = lambda: None
 
@@ -50,6 +56,16 @@ class Session:
         from tapgen.engine.polling import CALLS_A_SECOND, Poller
 
         return Poller(self.pace, self.clock, rate=None if self.emulated else CALLS_A_SECOND)
+
+    def survey(self, stacks: Sequence[str]) -> dict[str, DeployedStack | None]:
+        """What stands of ``stacks`` now: one question each, all at once. Raises ``CloudError``."""
+        from tapgen.engine.deploy import survey
+
+        # An answer is good for one survey: the next is to see what has changed since.
+        begun = {name: self.begun.pop(name) for name in stacks if name in self.begun}
+        found = survey(self.cloud, [name for name in stacks if name not in begun])
+        found |= {name: answer.result() for name, answer in begun.items()}
+        return {name: found[name] for name in stacks}
 
     @property
     def caller(self) -> Caller:
@@ -139,9 +155,15 @@ def check_place(env: str, settings: Settings, caller: Caller) -> None:
 
 @contextmanager
 def connect(
-    *, local: bool, home: Path, profile: str | None, variables: Mapping[str, str]
+    *,
+    local: bool,
+    home: Path,
+    profile: str | None,
+    variables: Mapping[str, str],
+    likely: Sequence[str] = (),
 ) -> Iterator[Session]:
-    """Open a session; ``home`` is where the embedded AWS keeps its state.
+    """Open a session; ``home`` is where the embedded AWS keeps its state, ``likely`` are stacks
+    that will be asked about first: the questions leave at once.
 
     Raises ``WrongRegion``, ``BadEndpoint``, ``cloud.CloudError``, and what the embedded AWS may
     refuse.
@@ -165,11 +187,18 @@ def connect(
         connection = aws.connect(profile, aws.Endpoint(*endpoint) if endpoint else None)
         account = aws.AwsAccount(connection)
         connection.client("sts")
-        pool = stack.enter_context(ThreadPoolExecutor(max_workers=1))
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=1 + MOST_AT_ONCE))
         asked = pool.submit(account.caller)
-        # A moment for the question to get out of the house: what follows here is all computing,
-        # and would keep the interpreter from the thread that asks.
-        wait([asked], timeout=0.01)
+        cloud = aws.AwsCloudFormation(connection)
+        if likely:
+            connection.client("cloudformation")
+        begun = {name: pool.submit(cloud.stack, name) for name in likely}
+        # A moment for the questions to get out of the house: what follows here is all computing,
+        # and would keep the interpreter from the threads that ask.
+        wait([asked], timeout=0.03 if likely else 0.01)
+        # What was loaded until here stays to the end: looking through it again and again costs
+        # more than everything that comes.
+        gc.freeze()
         gc.enable()
         from tapgen.engine.polling import aws_pace, local_pace
         from tapgen.engine.schedule import SystemClock
@@ -177,13 +206,14 @@ def connect(
         emulated = local or _on_this_machine(variables)
         yield Session(
             asked,
-            aws.AwsCloudFormation(connection),
+            cloud,
             account,
             connection,
             SystemClock(),
             local_pace if emulated else aws_pace,
             local=local,
             emulated=emulated,
+            begun=begun,
             renew=connection.renew,
         )
 

@@ -10,6 +10,7 @@ import pytest
 
 # The fixtures' names are what makes them known to pytest.
 from command_line import offline, packages, tapgen
+from command_on_twin import desk
 from hypothesis import settings
 from local_aws import aws_account, embedded
 from permissions import open_folder
@@ -27,7 +28,16 @@ settings.register_profile("same", max_examples=50, derandomize=True, deadline=No
 settings.register_profile("search", max_examples=5000, deadline=None)
 settings.load_profile("same")
 
-__all__ = ["aws_account", "documents", "embedded", "offline", "open_folder", "packages", "tapgen"]
+__all__ = [
+    "aws_account",
+    "desk",
+    "documents",
+    "embedded",
+    "offline",
+    "open_folder",
+    "packages",
+    "tapgen",
+]
 
 
 @pytest.fixture(scope="session")

@@ -123,6 +123,38 @@ def test_a_refusal_keeps_what_aws_said() -> None:
     assert (caught.value.code, caught.value.detail) == ("Nothing", "No such thing")
 
 
+def test_credentials_are_read_anew_when_they_are_renewed() -> None:
+    made: list[str] = []
+
+    def opened(whose: str) -> Any:
+        def make(service: str) -> object:
+            made.append(f"{whose} {service}")
+            return object()
+
+        return make
+
+    connection = Connection(opened("old"), lambda: opened("new"))
+    connection.client("cloudformation")
+    connection.client("cloudformation")
+    connection.renew()
+    connection.client("cloudformation")
+
+    assert made == ["old cloudformation", "new cloudformation"]
+
+
+def test_what_was_read_at_the_start_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "before")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    connection = aws.connect()
+    before = connection.client("sts")._request_signer._credentials.access_key
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "after")
+
+    connection.renew()
+
+    assert before == "before"
+    assert connection.client("sts")._request_signer._credentials.access_key == "after"
+
+
 # Stacks
 
 
@@ -141,7 +173,7 @@ def test_a_stack_is_described_in_the_engines_words() -> None:
     assert stack.parameters == {"EnvironmentSuffix": "dev"}
     assert set(stack.outputs) == {"NetworkArn", "TemplateDigest"}
     assert stack.exports == {"tap-dev-NetworkArn": stack.outputs["NetworkArn"]}
-    assert stack.tags == {"Project": "test", "Environment": "dev"}
+    assert stack.tags == {"Project": "test", "Environment": "dev", "ManagedBy": "tapgen"}
     assert stack.protected is True
     assert stack.changed == datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 

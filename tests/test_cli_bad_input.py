@@ -116,7 +116,8 @@ def test_rendering_an_unknown_tier_writes_nothing(offline: CommandLine) -> None:
         (("frobnicate",), "No such command 'frobnicate'. Try 'tapgen --help'."),
         (
             ("deploy", "--env", "dev", "--lcoal"),
-            "No such option '--lcoal'. Did you mean '--local'? Try 'tapgen deploy --help'.",
+            "No such option '--lcoal'. (Did you mean one of: '--local', '--plan'?) "
+            "Try 'tapgen deploy --help'.",
         ),
         (
             ("render", "--format", "yml"),

@@ -37,7 +37,7 @@ def test_a_deploy_tells_who_where_and_what_and_prints_the_outputs(
         account ACCOUNT, ap-northeast-1, as arn:aws:iam::ACCOUNT:root
         environment dev
 
-        tap-dev-notification  create  not deployed yet: 6 resources
+        tap-dev-notification  create  not deployed yet: 6 resources, 5 exports
 
         tap-dev-notification  creating, 6 changes
         tap-dev-notification  created in SECONDS
@@ -453,3 +453,19 @@ def test_an_operation_of_somebody_else_is_waited_for(
     assert told.status == 0
     assert "tap-dev-notification  waits for the operation under way (UPDATE_" in told.err
     assert plain(told.out).startswith("tap-dev-notification  updated  SECONDS\n")
+
+
+def test_an_update_under_way_is_cancelled_and_followed_back(
+    deployed: CommandLine, aws_account: Embedded
+) -> None:
+    slow = {"op": "update", "type": "AWS::KMS::Key", "delay": deployed.while_running()}
+    set_faults(aws_account, resources=[slow])
+    theirs = (PROJECT / "templates_out" / "notification.yaml").read_text()
+    theirs = theirs.replace("Description: !Sub Messages", "Description: !Sub All messages")
+    start(aws_account, NOTIFICATION, theirs, EnvironmentSuffix="dev")
+
+    told = deployed("cancel", "--env", "dev", "--yes")
+
+    assert told.status == 0, told.err
+    assert plain(told.out).startswith("tap-dev-notification  cancelled  SECONDS\n")
+    assert status(aws_account, NOTIFICATION) == "UPDATE_ROLLBACK_COMPLETE"

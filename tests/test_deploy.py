@@ -255,9 +255,9 @@ def test_a_failed_creation_that_cannot_be_deleted_is_reported() -> None:
     ("status", "words"),
     [
         ("DELETE_FAILED", "finish it with tapgen destroy"),
-        ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
-        ("UPDATE_FAILED", "rollback-stack"),
-        ("IMPORT_ROLLBACK_FAILED", "look at it in the console"),
+        ("UPDATE_ROLLBACK_FAILED", "its rollback failed"),
+        ("UPDATE_FAILED", "its update failed and was not rolled back"),
+        ("IMPORT_ROLLBACK_FAILED", "finishes it in the console"),
     ],
 )
 def test_a_state_that_only_a_person_can_leave_stops_its_stack(status: str, words: str) -> None:

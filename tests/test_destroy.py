@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +12,7 @@ from twin import Killed, Refusal, faults
 from twin.account import Account
 from twin.client import Twin
 from twin.graphs import graphs, producers_of
-from twin.scene import ENV, Scene, graph_of, tier
+from twin.scene import ENV, Outcome, Scene, graph_of, tier
 
 from tapgen.aws import AwsAccount, Connection
 from tapgen.cloud import DeployedStack, Kept, Refused, Resource
@@ -76,7 +79,7 @@ def test_an_importer_of_somebody_else_is_found_before_anything_is_deleted() -> N
     foreign_importer(scene)
     ours = [item for item in standing(scene) if item.stack.name != "tap-dev-foreign"]
 
-    found = destroy.blockers(scene.cloud, ours)
+    found = destroy.blockers(ours, destroy.links(scene.cloud, ours))
 
     assert found == ["tap-dev-NetworkArn is imported by tap-dev-foreign"]
     assert str(Blocked(found)).startswith("nothing was destroyed: tap-dev-NetworkArn is imported")
@@ -106,7 +109,8 @@ def test_protection_is_found_before_anything_is_deleted() -> None:
         (),
     )
 
-    found = destroy.blockers(scene.cloud, [*standing(scene), database])
+    ours = [*standing(scene), database]
+    found = destroy.blockers(ours, destroy.links(scene.cloud, ours))
 
     assert found == [
         "tap-dev-network has termination protection",
@@ -239,6 +243,148 @@ def test_a_missing_permission_is_told_and_the_stack_stands() -> None:
     assert "AWS refused cloudformation:DeleteStack" in failed.reason
     assert "runs on" not in failed.reason
     assert scene.statuses() == {"network": "CREATE_COMPLETE"}
+
+
+# Live imports
+
+
+def test_an_importer_that_no_template_tells_of_goes_first() -> None:
+    scene = Scene()
+    scene.deploy(graph_of({"network": [], "data": []}))
+    ours = standing(scene)
+    # CloudFormation says so, whatever the template that is read says.
+    stack = scene.region.live("tap-dev-data")
+    assert stack is not None
+    stack.imports = frozenset({"tap-dev-NetworkArn"})
+
+    live = destroy.links(scene.cloud, ours)
+    names = [item.stack.name for item in ours]
+    outcome = scene.follow(destroy.destroy(scene.run(), ours, live), names)
+
+    assert live == {"tap-dev-NetworkArn": ("tap-dev-data",), "tap-dev-DataArn": ()}
+    assert [name for kind, name in outcome.kinds() if kind == "StackDone"] == ["data", "network"]
+
+
+def test_a_dependent_that_is_to_stay_is_named_with_the_way_out() -> None:
+    scene = Scene()
+    scene.deploy(graph_of(CHAIN))
+    chosen = [item for item in standing(scene) if item.stack.name == "tap-dev-network"]
+
+    found = destroy.blockers(
+        chosen, destroy.links(scene.cloud, chosen), {"tap-dev-data", "tap-dev-api"}
+    )
+
+    assert found == [
+        "tap-dev-NetworkArn is imported by tap-dev-data",
+        "to take tap-dev-data down too, name it",
+    ]
+
+
+def test_stacks_that_the_code_no_longer_describes_are_found() -> None:
+    scene = Scene()
+    scene.deploy(graph_of(CHAIN))
+
+    found = destroy.orphans(scene.cloud.stacks("tap-dev-"), {"tap-dev-network", "tap-dev-api"})
+
+    assert [stack.name for stack in found] == ["tap-dev-data"]
+
+
+# What cannot be deleted
+
+
+def stubborn(scene: Scene, *ids: str) -> None:
+    """A network of three topics, of which some cannot be deleted."""
+    scene.deploy([tier("network", topics=3)])
+    for name in ids:
+        scene.region.faults.resource("tap-dev-network", name, "DELETE", f"{name} is in use")
+
+
+def destroyed(scene: Scene, **allowed: Any) -> Outcome:
+    """Take everything down with a run that may do more than an ordinary one."""
+    ours = standing(scene)
+    run = replace(scene.run(), **allowed)
+    return scene.follow(destroy.destroy(run, ours), [item.stack.name for item in ours])
+
+
+def deletions(scene: Scene) -> list[dict[str, Any]]:
+    """What DeleteStack was told beside name and token."""
+    return [
+        {k: v for k, v in call.parameters.items() if k in ("RetainResources", "DeletionMode")}
+        for call in scene.region.mutations
+        if call.operation == "delete_stack"
+    ]
+
+
+def test_a_failed_deletion_names_all_that_is_in_the_way_and_how_to_leave_it() -> None:
+    scene = Scene()
+    stubborn(scene, "Topic0", "Topic2")
+
+    outcome = destroyed(scene)
+
+    (failed,) = (event for event in outcome.events if isinstance(event, StackFailed))
+    assert failed.reason == "Topic0 is in use; Topic2 (AWS::SNS::Topic): Topic2 is in use"
+    assert failed.remedy == (
+        "run it again when nothing holds them, or leave them behind: "
+        "--retain Topic0 --retain Topic2"
+    )
+
+
+def test_what_was_named_is_left_behind_only_after_it_failed() -> None:
+    scene = Scene()
+    stubborn(scene, "Topic0")
+
+    outcome = destroyed(scene, retain={"tap-dev-network": ["Topic0", "Topic1"]})
+
+    assert outcome.ends == {"network": "deleted"}
+    assert deletions(scene) == [{}, {"RetainResources": ["Topic0"]}]
+    assert [held.logical_id for held in scene.region.standing.values()] == ["Topic0"]
+
+
+def test_what_was_not_named_is_not_left_behind() -> None:
+    scene = Scene()
+    stubborn(scene, "Topic0")
+
+    outcome = destroyed(scene, retain={"tap-dev-network": ["Topic1"]})
+
+    assert outcome.ends == {"network": "failed"}
+    assert deletions(scene) == [{}]
+
+
+def test_a_deletion_that_failed_before_is_finished_in_one_go() -> None:
+    scene = Scene()
+    stubborn(scene, "Topic0")
+    destroyed(scene)
+
+    outcome = destroyed(scene, retain={"tap-dev-network": ["Topic0"]})
+
+    assert outcome.ends == {"network": "deleted"}
+    assert deletions(scene) == [{}, {"RetainResources": ["Topic0"]}]
+
+
+def test_force_leaves_behind_whatever_cannot_be_deleted() -> None:
+    scene = Scene()
+    stubborn(scene, "Topic0", "Topic2")
+
+    outcome = destroyed(scene, force=True)
+
+    assert outcome.ends == {"network": "deleted"}
+    assert deletions(scene) == [{}, {"DeletionMode": "FORCE_DELETE_STACK"}]
+    left = sorted(held.logical_id for held in scene.region.standing.values())
+    assert left == ["Topic0", "Topic2"]
+
+
+def test_every_deletion_has_a_token_of_its_own() -> None:
+    scene = Scene()
+    stubborn(scene, "Topic0")
+
+    destroyed(scene, force=True)
+
+    tokens = [
+        call.parameters["ClientRequestToken"]
+        for call in scene.region.mutations
+        if call.operation == "delete_stack"
+    ]
+    assert tokens == ["tapgen-r2-tap-dev-network-delete", "tapgen-r2-tap-dev-network-force"]
 
 
 # What is kept

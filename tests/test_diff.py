@@ -636,7 +636,7 @@ def test_the_sides_are_made_of_what_the_engine_holds() -> None:
         outputs={"O": "2"},
         tags={"t": "3"},
     )
-    wanted = Wanted("x", ALIKE, Request("tap-dev-x", "", {"P": "4"}, {"t": "5"}, ()))
+    wanted = Wanted("x", ALIKE, Request("tap-dev-x", str, {"P": "4"}, {"t": "5"}, ()))
 
     before = diff.deployed_side(stack, ALIKE, {"e": "6"})
     after = diff.wanted_side(wanted, {"e": "7"})
@@ -668,5 +668,7 @@ def test_changes_are_data_for_json_without_the_whole_resources() -> None:
         "attributes",
         "data",
         "why",
+        "doubts",
+        "certain",
     }
     assert diff.plain(ABSENT) == {"mark": "absent"}

@@ -509,3 +509,20 @@ def test_the_most_severe_come_first() -> None:
         "broadening",
         "info",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "severity", "kind"),
+    [
+        ("replaces-stateful", "destructive", "destructive"),
+        ("access-broadened", "broadening", "broadening"),
+        # Who approves of losses wants to be asked before one that only may happen, too.
+        ("may-replace-stateful", "info", "destructive"),
+        ("export-may-change", "info", "destructive"),
+        ("keeps-its-name", "info", "other"),
+    ],
+)
+def test_every_finding_is_of_a_kind_that_approval_can_be_asked_for(
+    name: str, severity: switches.Severity, kind: str
+) -> None:
+    assert Finding(name, severity, "Subject", "text").kind == kind

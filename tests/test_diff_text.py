@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from tapgen import diff
+from tapgen.cloud import Change
+from tapgen.cloud import PropertyChange as ChangeDetail
 from tapgen.diff import AfterApply, Mark, Side, findings
 from tapgen.diff import text as diff_text
 from tapgen.diff.access import AccessChange
@@ -289,3 +291,58 @@ def test_every_line_of_the_real_tiers_fits(
 )
 def test_a_value_is_shown_as_it_is_written(value: Any, shown: str) -> None:
     assert diff_text.shown(value) == shown
+
+
+def test_an_export_is_told_with_those_who_import_it_now() -> None:
+    changes = diff.compare("tap-dev-storage", Side(BEFORE), Side({**AFTER, "Outputs": {}}))
+
+    told = text(diff_text.lines(changes, importers={"tap-dev-Host": ("tap-dev-b", "tap-dev-a")}))
+
+    assert (
+        "  -   export tap-dev-Host: ${Database.Endpoint.Address}\n"
+        "      imported by tap-dev-a, tap-dev-b\n"
+    ) in told
+
+
+def test_where_two_sources_disagree_both_are_told_below_the_resource() -> None:
+    listed = [Change("Modify", "Old", "AWS::SNS::Topic", "False", scope=("Tags",))]
+    before = {"Resources": {"Old": made("SNS::Topic", TopicName="a")}}
+    after = {"Resources": {"Old": made("SNS::Topic", TopicName="b")}}
+
+    told = text(diff_text.lines(diff.compare("x", Side(before), Side(after), listed=listed)))
+
+    assert told == (
+        "x: 1 replaced\n"
+        "  -/+ Old  AWS::SNS::Topic\n"
+        "      -/+ TopicName: a -> b\n"
+        "          cannot be changed in place\n"
+        "      ?   the change set says it is changed in place; the schemas say it is\n"
+        "          replaced\n"
+    )
+
+
+def test_resources_that_only_get_the_stacks_tags_share_a_line() -> None:
+    same = {"Resources": {"Old": made("SNS::Topic")}}
+    listed = [
+        Change("Modify", name, "AWS::SNS::Topic", "False", scope=("Tags",)) for name in ("A", "B")
+    ]
+    tagged = diff.compare("x", Side(same), Side(same, tags={"Team": "video"}), listed=listed)
+
+    assert text(diff_text.lines(tagged)) == (
+        "x: 2 changed, 1 tag\n  ~   the stack's tags alone: A, B\n  +   tag Team: video\n"
+    )
+
+
+def test_what_is_listed_for_what_it_refers_to_shares_a_line() -> None:
+    same = {"Resources": {"Old": made("SNS::Topic")}}
+    role = ChangeDetail("/Properties/Role", certain=False, because="Role.Arn")
+    listed = [
+        Change("Modify", name, "AWS::Lambda::Function", "False", details=(role,)) for name in "AB"
+    ]
+    changes = diff.compare("x", Side(same), Side(same), listed=listed)
+
+    assert text(diff_text.lines(changes)) == (
+        "x: 2 maybe changed\n"
+        "  ?   listed, though nothing of it may change: A (it refers to Role.Arn), B (it\n"
+        "      refers to Role.Arn)\n"
+    )

@@ -29,7 +29,7 @@ NOTE = Finding("keeps-its-name", "info", "Topic", "Topic keeps its name")
 
 def reviewed(action: Action, *findings: Finding, tier: str = "storage") -> Reviewed:
     name = f"tap-dev-{tier}"
-    wanted = Wanted(tier, {}, Request(name, "", {}, {}, ()))
+    wanted = Wanted(tier, {}, Request(name, str, {}, {}, ()))
     changes = StackChanges(name)
     return Reviewed(wanted, Step(tier, name, action, ""), changes, Source.SAME, findings)
 

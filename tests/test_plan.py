@@ -132,7 +132,7 @@ def test_the_rows_are_all_the_statuses_that_cloudformation_has() -> None:
 
 
 def test_a_template_too_long_for_cloudformation_is_refused_beforehand() -> None:
-    long = replace(ITEM, request=replace(ITEM.request, template="é" * 500_001))
+    long = replace(ITEM, request=replace(ITEM.request, written=lambda: "é" * 500_001))
 
     step = plan.decide(long, None)
 
@@ -141,7 +141,7 @@ def test_a_template_too_long_for_cloudformation_is_refused_beforehand() -> None:
 
 
 def test_a_template_too_long_for_the_request_itself_is_deployed_all_the_same() -> None:
-    long = replace(ITEM, request=replace(ITEM.request, template="é" * 25_601))
+    long = replace(ITEM, request=replace(ITEM.request, written=lambda: "é" * 25_601))
 
     assert plan.decide(long, None).action is Action.CREATE
 

@@ -238,7 +238,7 @@ def test_a_stack_that_nothing_can_be_done_about_is_unknown_and_not_read() -> Non
 
     seen = reviewed(stage, RENAMED)
 
-    assert sources(seen)["maker"] == (Action.REFUSE, Source.UNKNOWN)
+    assert sources(seen)["maker"] == (Action.RECOVER, Source.UNKNOWN)
     assert "tap-dev-maker" not in templates_read(stage)
     # Nobody is taken off an export that will stay as it is.
     assert [phase.title for phase in seen.phases] == ["deploy"]

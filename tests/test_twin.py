@@ -1020,7 +1020,10 @@ def test_a_rollback_can_go_on_without_a_resource(twin: Twin, alone: World) -> No
     wrong = alone.refusal("continue_update_rollback", StackName="it", ResourcesToSkip=["Other"])
     alone.client.continue_update_rollback(StackName="it", ResourcesToSkip=["Topic"])
 
-    assert wrong == ("ValidationError", "Resource [Other] is not in UPDATE_FAILED state")
+    assert wrong == (
+        "ValidationError",
+        "Resource [Other] is not in UPDATE_FAILED state because of a rollback",
+    )
     assert alone.settled("it") == "UPDATE_ROLLBACK_COMPLETE"
     described = alone.client.describe_stack_resources(StackName="it")["StackResources"]
     assert {item["LogicalResourceId"] for item in described} == {"Topic", "Other"}
@@ -1048,9 +1051,13 @@ def test_a_stack_can_be_deleted_by_force(twin: Twin, alone: World) -> None:
     alone.deploy("it", template(Topic=topic()))
     twin.region.faults.resource("it", "Topic", "DELETE", "Still in use")
 
+    early = alone.refusal("delete_stack", StackName="it", DeletionMode="FORCE_DELETE_STACK")
+    alone.client.delete_stack(StackName="it")
+    assert alone.settled("it") == "DELETE_FAILED"
     alone.client.delete_stack(StackName="it", DeletionMode="FORCE_DELETE_STACK")
     alone.settled("it")
 
+    assert "only when the stack is in the DELETE_FAILED state." in early[1]
     assert alone.status("it") == ""
     assert len(twin.region.standing) == 1
 
@@ -1069,12 +1076,13 @@ def test_a_stack_policy_denies_a_replacement(alone: World) -> None:
     alone.deploy("it", template(Topic=topic(TopicName="a")))
     policy = {
         "Statement": [
+            {"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"},
             {
                 "Effect": "Deny",
                 "Action": "Update:Replace",
                 "Principal": "*",
                 "Resource": "LogicalResourceId/Topic",
-            }
+            },
         ]
     }
     alone.client.set_stack_policy(StackName="it", StackPolicyBody=json.dumps(policy))
@@ -1083,7 +1091,10 @@ def test_a_stack_policy_denies_a_replacement(alone: World) -> None:
     replaced = alone.deploy("it", template(Topic=topic("second", TopicName="b")))
 
     assert (modified, replaced) == ("UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
-    assert any("Action denied by stack policy" in reason for reason in alone.reasons("it"))
+    assert (
+        "Action denied by stack policy: Statement [#2] does not allow [Update:Replace] for "
+        "resource [LogicalResourceId/Topic];"
+    ) in alone.reasons("it")
 
 
 def test_snapshots_are_taken_of_what_asks_for_them(twin: Twin, alone: World) -> None:

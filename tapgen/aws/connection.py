@@ -68,11 +68,16 @@ class Endpoint:
 class Connection:
     """The clients of the services, each made when first used and shared by all threads.
 
-    ``make`` returns a new client of a service; ``connect`` makes one that speaks to AWS.
+    ``make`` returns a new client of a service; ``connect`` makes one that speaks to AWS. ``again``
+    returns another ``make``, which has read the credentials anew.
     """
 
-    def __init__(self, make: Callable[[str], Any]) -> None:
-        self._make = make
+    def __init__(
+        self,
+        make: Callable[[str], Any],
+        again: Callable[[], Callable[[str], Any]] | None = None,
+    ) -> None:
+        self._make, self._again = make, again
         self._clients: dict[str, Any] = {}
         self._making = Lock()
 
@@ -83,6 +88,13 @@ class Connection:
                 with _translated(service, "start"):
                     self._clients[service] = self._make(service)
             return self._clients[service]
+
+    def renew(self) -> None:
+        """Forget every client and the credentials they were made with. Raises ``CloudError``."""
+        with self._making:
+            if self._again is not None:
+                self._make = self._again()
+            self._clients.clear()
 
     def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
         """Call one operation (``describe_stacks``) and return the answer. Raises ``CloudError``."""
@@ -103,6 +115,14 @@ class Connection:
 
 def connect(profile: str | None = None, endpoint: Endpoint | None = None) -> Connection:
     """A connection to AWS as ``profile`` says, or to ``endpoint``. Raises ``CloudError``."""
+
+    def opened() -> Callable[[str], Any]:
+        return _maker(profile, endpoint)
+
+    return Connection(opened(), opened)
+
+
+def _maker(profile: str | None, endpoint: Endpoint | None) -> Callable[[str], Any]:
     with _translated("session", "start"):
         session = boto3.Session(
             profile_name=profile if endpoint is None else None,
@@ -119,7 +139,7 @@ def connect(profile: str | None = None, endpoint: Endpoint | None = None) -> Con
             config=_config(service, local=endpoint is not None),
         )
 
-    return Connection(make)
+    return make
 
 
 def _of_nobody() -> Session:

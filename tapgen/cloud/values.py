@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -149,17 +150,25 @@ class Manner:
 class Request:
     """What a change set is made from: the template as it was rendered, and its inputs.
 
+    ``written`` gives the template's text; it is called when that is first needed, because most
+    stacks of most runs are unchanged, and recognised without it.
+
     ``template_url`` is where the template lies when it is too long for the request itself;
     ``previous`` names the parameters that keep the value they have (NoEcho: nobody can repeat it).
     """
 
     stack: str
-    template: str
+    written: Callable[[], str] = field(compare=False, repr=False)
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
     capabilities: Sequence[str]
     template_url: str = ""
     previous: frozenset[str] = frozenset()
+
+    @cached_property
+    def template(self) -> str:
+        """The template's text."""
+        return self.written()
 
 
 @dataclass(frozen=True)

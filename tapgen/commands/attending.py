@@ -101,7 +101,8 @@ class Attendant:
 
     def _hear(self, number: int, _: Any) -> None:
         asks = self.policy == "ask" and self.interactive and number == signal.SIGINT
-        if self._rung or not (asks or self.policy == "cancel"):
+        # With nothing under way there is nothing to ask about, and nothing to lose.
+        if self._rung or not self.under_way or not (asks or self.policy == "cancel"):
             raise KeyboardInterrupt
         self._rung = self.orders.bell = True
 

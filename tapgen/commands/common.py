@@ -108,10 +108,18 @@ def settings_of(
 
 
 @contextmanager
-def opened(env: str | None, config: Path, *, local: bool, profile: str | None) -> Iterator[Session]:
+def opened(
+    env: str | None,
+    config: Path,
+    *,
+    local: bool,
+    profile: str | None,
+    surveying: bool = False,
+) -> Iterator[Session]:
     """A session, opened before anything else is read: what AWS is asked first takes longest.
 
-    ``env`` None is no particular environment.
+    ``env`` None is no particular environment; ``surveying`` says that its stacks will be asked
+    about: those of last time are at once.
     """
     if env is not None:
         names.checked_suffix(env)
@@ -120,9 +128,41 @@ def opened(env: str | None, config: Path, *, local: bool, profile: str | None) -
     if profile is None and env is not None:
         profile = os.environ.get("TAPGEN_PROFILE") or _profile(config, env)
     with session.connect(
-        local=local, home=WORK_FOLDER / "local", profile=profile, variables=os.environ
+        local=local,
+        home=WORK_FOLDER / "local",
+        profile=profile,
+        variables=os.environ,
+        likely=_stacks_of_last_time(env) if surveying and env is not None else (),
     ) as connected:
         yield connected
+
+
+def _stacks_of_last_time(env: str) -> list[str]:
+    """The stacks that an environment had when it was last surveyed; a guess, and only that."""
+    import json
+
+    try:
+        known = json.loads(_last_time(env).read_bytes())
+    except (OSError, ValueError):
+        return []
+    good = isinstance(known, list) and all(isinstance(name, str) for name in known)
+    return known if good else []
+
+
+def remember_stacks(env: str, stacks: Sequence[str]) -> None:
+    """Keep the names for next time, where they changed; no harm where that cannot be."""
+    import json
+    from contextlib import suppress
+
+    from tapgen import files
+
+    if list(stacks) != _stacks_of_last_time(env):
+        with suppress(files.CannotWrite):
+            files.write(_last_time(env), json.dumps(list(stacks)).encode())
+
+
+def _last_time(env: str) -> Path:
+    return WORK_FOLDER / "stacks" / f"{env}.json"
 
 
 def _profile(config: Path, env: str) -> str | None:

@@ -85,7 +85,7 @@ def deploy(
     kept = planning.kept(plan_file, tiers, flags, method)
     if kept is not None:
         tiers, flags, method = kept.asked.tiers, kept.asked.flags, kept.asked.method
-    with common.opened(env, config, local=local, profile=profile) as session:
+    with common.opened(env, config, local=local, profile=profile, surveying=True) as session:
         from tapgen.engine import durations, rounds
 
         if kept is not None:

@@ -26,14 +26,13 @@ def status(env: str, local: bool, profile: str | None, config: Path, form: str) 
     """Show each stack's status, and whether it runs today's template."""
     with common.opened(env, config, local=local, profile=profile) as session:
         from tapgen import graph, stack
-        from tapgen.engine import deploy as deploying
         from tapgen.render import as_json
 
         description = common.describe()
         common.settled(session, env, description, config)
         order = graph.order(description.documents)
         name_of = {tier: description.stack_name(tier, env) for tier in order}
-        found = deploying.survey(session.cloud, list(name_of.values()))
+        found = session.survey(list(name_of.values()))
     rows = []
     for tier in order:
         deployed = found[name_of[tier]]
@@ -64,7 +63,6 @@ def outputs(
 ) -> None:
     """Print what the stacks of an environment export and show."""
     with common.opened(env, config, local=local, profile=profile) as session:
-        from tapgen.engine import deploy as deploying
         from tapgen.engine import rollout
         from tapgen.render import as_json
 
@@ -72,7 +70,7 @@ def outputs(
         common.settled(session, env, description, config)
         chosen = rollout.selected(description, tiers)
         stacks = [description.stack_name(tier, env) for tier in chosen]
-        found = deploying.survey(session.cloud, stacks)
+        found = session.survey(stacks)
     standing = [stack for stack in found.values() if stack is not None]
     if not standing:
         raise NotDeployed(env, stacks)

@@ -80,7 +80,7 @@ def plan(
     form: str,
 ) -> int:
     """Show what a deploy would change, and change nothing."""
-    with common.opened(env, config, local=local, profile=profile) as session:
+    with common.opened(env, config, local=local, profile=profile, surveying=True) as session:
         from tapgen import __version__
         from tapgen.engine import saved
         from tapgen.render import as_json
@@ -168,6 +168,7 @@ def prepared(
     ``method`` is ``--method``'s, ``alias`` an ``alias_of`` the session.
     """
     from tapgen import app
+    from tapgen.cloud import Manner
     from tapgen.engine import review, rollout
     from tapgen.engine.exact import Asker
     from tapgen.engine.plan import Action
@@ -183,11 +184,17 @@ def prepared(
         lambda_source=app.LAMBDA_SOURCE,
         packages_folder=common.WORK_FOLDER / "packages",
     )
+    common.remember_stacks(env, list(planned.deployed))
     # Of an environment at rest nobody needs to know it, and it is to be known fast.
     acting = any(step.action is not Action.KEEP for step in planned.steps())
     common.head(session, env, (alias or alias_of(session))() if acting else "")
     ask = Asker(
-        session.cloud, session.clock, session.pace, strict=method == "change-set", tell=common.say
+        # As it would be deployed: what a role may do is part of the answer.
+        session.cloud.acting(Manner(settings.role_arn)),
+        session.clock,
+        session.pace,
+        strict=method == "change-set",
+        tell=common.say,
     )
     seen = review.review(
         session.cloud,
@@ -258,7 +265,7 @@ def show(review: Review, notes: Sequence[str]) -> int:
 def _why(item: Reviewed) -> str:
     from tapgen.engine.plan import Action
 
-    count = common.count(len(item.changes.resources), "resource")
+    count = common.count(sum(each.certain for each in item.changes.resources), "resource")
     if item.step.action is Action.CREATE:
         exports = len(item.changes.exports)
         more = f", {common.count(exports, 'export')}" if exports else ""
@@ -287,7 +294,7 @@ def _show_changes(item: Reviewed, importers: Mapping[str, Sequence[str]]) -> Non
 
 
 def _show_rounds(phases: Sequence[Phase]) -> None:
-    if len(phases) == 1:
+    if len(phases) < 2:
         return
     common.say(f"\nin {len(phases)} rounds, because exports in use leave or change:")
     for number, phase in enumerate(phases, 1):

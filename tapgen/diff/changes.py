@@ -48,6 +48,10 @@ class ResourceChange:
     attributes: tuple[PropertyChange, ...] = ()
     data: Fate | None = None
     why: str = ""
+    doubts: tuple[str, ...] = ()
+    """Where CloudFormation and the prediction disagree, and who says what."""
+    certain: bool = True
+    """False: CloudFormation lists it for what it refers to, and that may come out as it was."""
     before: Mapping[str, Any] | None = field(default=None, repr=False)
     """The whole resource in normal form, for judging; never to be shown."""
     after: Mapping[str, Any] | None = field(default=None, repr=False)

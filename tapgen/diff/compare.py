@@ -6,13 +6,13 @@ read. What a change is worth, ``findings`` says; how it looks, ``tapgen.diff.tex
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tapgen import resolve
-from tapgen.cloud import DeployedStack
-from tapgen.diff import fates, inputs, leaves, outputs, replaced, secrets, values
+from tapgen import graph, resolve
+from tapgen.cloud import Change, DeployedStack
+from tapgen.diff import fates, inputs, leaves, outputs, over, replaced, secrets, values
 from tapgen.diff.changes import PropertyChange, ResourceChange, StackChanges, Value
 from tapgen.diff.leaves import Leaf
 from tapgen.diff.moves import Moves, Resource, Side, State, read
@@ -47,11 +47,13 @@ def compare(
     after: Side | None,
     *,
     account: str = "123456789012",
+    listed: Sequence[Change] | None = None,
 ) -> StackChanges:
     """Everything that differs between two states of the stack named ``stack``.
 
     None stands for a stack that is not there. ``account`` is the account's id, which texts in a
-    template may contain.
+    template may contain. ``listed`` are the changes of a change set that takes the stack from the
+    one state to the other; None: nobody asked CloudFormation.
     """
     had, has = before or _ABSENT_STACK, after or _ABSENT_STACK
     pseudo = resolve.pseudo_parameters(account, stack)
@@ -60,8 +62,12 @@ def compare(
     # What AWS does not show is taken for unchanged, in conditions too.
     seen = {**had.parameters, **{name: inputs.given(has)[name] for name in unseen}}
     one, other = read(replace(had, parameters=seen), pseudo), read(has, pseudo)
-    moves = Moves(one, other, {change.name for change in parameters})
+    moves = Moves(one, other, {change.name for change in parameters}, listed)
     places = moves.settled()
+    resources: Iterable[ResourceChange] = _Told(one, other, moves, hidden).changes(places)
+    if listed is not None:
+        told = over.over(resources, listed, _concealing(had, has, hidden))
+        resources = [_completed(each, one, other) for each in told]
     rows, exports = outputs.compared(
         outputs.read(had.document, one.scope, had.live, DIGEST),
         outputs.read(has.document, other.scope, {}, DIGEST),
@@ -73,7 +79,7 @@ def compare(
         stack,
         before=before is not None,
         after=after is not None,
-        resources=tuple(_Told(one, other, moves, hidden).changes(places)),
+        resources=tuple(resources),
         outputs=rows,
         exports=exports,
         parameters=parameters,
@@ -82,6 +88,32 @@ def compare(
         unseen=unseen,
         digest=digests if digests[0] != digests[1] else None,
     )
+
+
+def _completed(change: ResourceChange, one: State, other: State) -> ResourceChange:
+    """A change that only the change set shows, with what the templates know of its resource."""
+    old, new = one.resources.get(change.logical_id), other.resources.get(change.logical_id)
+    if change.before is not None or change.after is not None or old is None:
+        return change
+    data = change.data
+    if data is None and change.action == "remove":
+        data = old.fate("DeletionPolicy")
+    elif data is None and change.replacement != "no":
+        data = fates.worse(
+            old.fate("UpdateReplacePolicy"), (new or old).fate("UpdateReplacePolicy")
+        )
+    return replace(change, data=data, before=old.whole(), after=new.whole() if new else None)
+
+
+def _concealing(had: Side, has: Side, hidden: frozenset[str]) -> over.Conceal:
+    """Whether either template puts a hidden parameter into a resource's property."""
+
+    def conceals(logical_id: str, name: str) -> bool:
+        resources = (side.document.get("Resources", {}).get(logical_id, {}) for side in (had, has))
+        nodes = ((each.get("Properties") or {}).get(name) for each in resources)
+        return any(not hidden.isdisjoint(graph.references(node)) for node in nodes)
+
+    return conceals
 
 
 def _digest(document: Document) -> Value:
@@ -136,8 +168,8 @@ class _Told:
             if answer == "no"
             else fates.worse(old.fate("UpdateReplacePolicy"), new.fate("UpdateReplacePolicy")),
             f"its type was {old.type}; CloudFormation refuses that" if retyped else "",
-            old.whole(),
-            new.whole(),
+            before=old.whole(),
+            after=new.whole(),
         )
 
     def _property(self, leaf: Leaf, answer: Answer, kind: str) -> PropertyChange:

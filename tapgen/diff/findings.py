@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tapgen.diff import access, replaced, values
 from tapgen.diff.changes import ResourceChange, StackChanges
@@ -25,6 +25,18 @@ class Finding:
     severity: Severity
     subject: str
     text: str
+
+    @property
+    def kind(self) -> Kind:
+        """What an approval is asked for: also what only may destroy is ``destructive``."""
+        if self.severity != "info":
+            return self.severity
+        return "destructive" if self.id in MAY_DESTROY else "other"
+
+
+Kind = Literal["broadening", "destructive", "other"]
+# Findings of severity ``info`` that come to a loss if what only may happen does.
+MAY_DESTROY = ("may-replace-stateful", "export-may-change")
 
 
 # What is lost with a resource of the type.

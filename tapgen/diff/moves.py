@@ -6,11 +6,12 @@ property that cannot be changed in place, it replaces the next one, until nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tapgen.diff import fates, leaves, replaced, values
+from tapgen.cloud import Change
+from tapgen.diff import asked, fates, leaves, replaced, values
 from tapgen.diff.leaves import Leaf
 from tapgen.diff.replaced import Answer
 from tapgen.diff.values import AfterApply, Reference, Scope
@@ -82,8 +83,16 @@ def read(side: Side, pseudo: Mapping[str, str]) -> State:
 class Moves:
     """Which resources are replaced, and so which references change, found by going round."""
 
-    def __init__(self, one: State, other: State, parameters: set[str]) -> None:
+    def __init__(
+        self,
+        one: State,
+        other: State,
+        parameters: set[str],
+        listed: Sequence[Change] | None = None,
+    ) -> None:
+        """``listed`` is what a change set of the two lists; None where nobody asked for one."""
         self._one, self._other, self._parameters = one, other, parameters
+        self._listed = None if listed is None else {each.logical_id: each for each in listed}
         self._answers: dict[str, Answer] = {}
         self._changed: dict[str, set[str]] = {}
 
@@ -148,12 +157,23 @@ class Moves:
 
     def _places(self, name: str) -> list[tuple[Leaf, Answer]]:
         one, other = self._one.resources[name], self._other.resources[name]
-        return [
+        found = [
             (leaf, replaced.least(replaced.by_change(other.type, leaf.path[0]), leaf.sure))
             for leaf in leaves.differences(one.properties, other.properties, self.moved)
+        ]
+        if self._listed is None:
+            return found
+        change = self._listed.get(name)
+        return [
+            (leaf, asked.settled(answer, asked.at(change, leaf.path[0])))
+            for leaf, answer in found
+            if asked.stands(change, leaf)
         ]
 
     def _answer(self, name: str, places: list[tuple[Leaf, Answer]]) -> Answer:
         if self._one.resources[name].type != self._other.resources[name].type:
             return "yes"
-        return replaced.worst(*(answer for _, answer in places))
+        answer = replaced.worst(*(answer for _, answer in places))
+        if self._listed is None:
+            return answer
+        return asked.settled(answer, asked.answer(self._listed.get(name)))

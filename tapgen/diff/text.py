@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tapgen.diff import AfterApply, Mark, PropertyChange, ResourceChange, StackChanges
 from tapgen.diff.access import AccessChange
 from tapgen.diff.findings import STATEFUL, Finding
+from tapgen.diff.over import TAGS
 from tapgen.diff.values import scalar_text
 
 WIDTH = 80
@@ -47,11 +48,27 @@ _FATES = {
 _LEVELS = {"destructive": ("!!", "remove"), "broadening": ("!", "maybe"), "info": ("i", "faint")}
 
 
-def lines(changes: StackChanges, *, width: int = WIDTH) -> list[Line]:
-    """Everything that differs in one stack, under a line with its name and the numbers."""
+def lines(
+    changes: StackChanges,
+    *,
+    importers: Mapping[str, Sequence[str]] | None = None,
+    width: int = WIDTH,
+) -> list[Line]:
+    """Everything that differs in one stack, under a line with its name and the numbers.
+
+    ``importers`` maps exports to the stacks that import them now.
+    """
     found = list(_wrapped(f"{changes.stack}: {summary(changes)}", "head", width))
+    retagged = [each.logical_id for each in changes.resources if _is_retagged(each)]
+    following = [f"{each.logical_id} ({each.why})" for each in changes.resources if _follows(each)]
     for resource in changes.resources:
-        found += _resource(resource, width)
+        if not (_is_retagged(resource) or _follows(resource)):
+            found += _resource(resource, width)
+    if retagged:
+        found += _wrapped(f"  ~   {TAGS}: {', '.join(retagged)}", "change", width)
+    if following:
+        text = f"  ?   listed, though nothing of it may change: {', '.join(following)}"
+        found += _wrapped(text, "faint", width)
     exported = {(each.key, each.action) for each in changes.exports}
     for output in changes.outputs:
         if (output.key, output.action) in exported:
@@ -62,6 +79,8 @@ def lines(changes: StackChanges, *, width: int = WIDTH) -> list[Line]:
     for export in changes.exports:
         unsure = "" if export.certain else " (may stay)"
         found += _change("export", export.name, export.before, export.after, width, unsure)
+        if users := (importers or {}).get(export.name, ()):
+            found += _wrapped(f"{_INDENT}imported by {', '.join(sorted(users))}", "faint", width)
     for parameter in changes.parameters:
         found += _change("parameter", parameter.name, parameter.before, parameter.after, width)
     for name in changes.unseen:
@@ -80,9 +99,12 @@ def summary(changes: StackChanges) -> str:
     """The numbers: ``1 replaced, 2 changed, 1 output``."""
     if changes.is_empty:
         return "no changes"
-    counts = {"added": 0, "replaced": 0, "maybe replaced": 0, "changed": 0, "removed": 0}
+    verbs = ("added", "replaced", "maybe replaced", "changed", "maybe changed", "removed")
+    counts = dict.fromkeys(verbs, 0)
     for each in changes.resources:
         verb = {"add": "added", "modify": "changed", "remove": "removed"}[each.action]
+        if not each.certain:
+            verb = "maybe changed"
         if each.replacement != "no":
             verb = "replaced" if each.replacement == "yes" else "maybe replaced"
         counts[verb] += 1
@@ -171,6 +193,17 @@ def _resource(change: ResourceChange, width: int) -> Iterator[Line]:
         when = "if so, the old one" if change.replacement == "maybe" else "the old one"
         style = "remove" if change.data == "deleted" else "keep"
         yield from _wrapped(f"{_INDENT}!   {when} {_FATES[change.data]}", style, width)
+    for doubt in change.doubts:
+        yield from _wrapped(f"{_INDENT}?   {doubt}", "maybe", width)
+
+
+def _follows(change: ResourceChange) -> bool:
+    return not change.certain and change.replacement == "no"
+
+
+def _is_retagged(change: ResourceChange) -> bool:
+    """Whether nothing of it changes but what comes from the stack's tags."""
+    return change.why == TAGS and not (change.properties or change.attributes or change.doubts)
 
 
 def _property(change: PropertyChange, width: int) -> Iterator[Line]:

@@ -32,7 +32,7 @@ from tapgen.cloud import (
 )
 from tapgen.diff import asked, values
 from tapgen.engine.change_set import NO_CHANGES
-from tapgen.engine.plan import Wanted
+from tapgen.engine.plan import INLINE_BYTES, Wanted
 from tapgen.engine.schedule import Clock
 from tapgen.errors import TapgenError
 
@@ -139,6 +139,12 @@ class _Asking:
 
     def _make(self, stack: str) -> None:
         request = self._questions[stack][0].request
+        if len(request.template.encode()) > INLINE_BYTES and not request.template_url:
+            note = (
+                "its template is too long to ask about before a deploy has put it into the bucket"
+            )
+            self._answers[stack] = Answer(note=note)
+            return
         self._begun.add(stack)
         token = f"tapgen-plan-{self._asker.nonce}-{stack}"[:128]
         for tries in range(1, TRIES + 1):

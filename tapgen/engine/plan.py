@@ -7,7 +7,7 @@ CloudFormation has its row here, so that no run starts an operation that must be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -82,7 +82,7 @@ class MissingParameter(TapgenError):
 def wanted(
     tier: str,
     document: Document,
-    text: str,
+    text: str | Callable[[], str],
     *,
     env: str | None,
     given: Mapping[str, str],
@@ -90,6 +90,8 @@ def wanted(
     deployed: DeployedStack | None = None,
 ) -> Wanted:
     """A tier's stack in the environment ``env`` (None: the account's own).
+
+    ``text`` is the document as rendered, or what renders it when it is first needed.
 
     ``given`` holds values by parameter for all stacks; each takes the ones it declares, and its
     defaults for the rest. A NoEcho parameter that nobody gives a value keeps the one that the
@@ -112,7 +114,7 @@ def wanted(
             raise MissingParameter(tier, title)
     request = Request(
         names.stack_name(tier, env),
-        text,
+        text if callable(text) else lambda: text,
         parameters,
         dict(tags),
         capabilities(document),
@@ -135,16 +137,15 @@ def capabilities(document: Document) -> tuple[str, ...]:
 def decide(item: Wanted, deployed: DeployedStack | None) -> Step:
     """What to do about one stack, from what AWS says of it now."""
     action, why = _decide(item, deployed)
+    if action in (Action.CREATE, Action.UPDATE):
+        size = len(item.request.template.encode())
+        if size > STORED_BYTES:
+            action = Action.REFUSE
+            why = f"its template has {size:,} bytes, more than {STORED_BYTES:,}; split the tier"
     return Step(item.tier, item.name, action, why)
 
 
 def _decide(item: Wanted, deployed: DeployedStack | None) -> tuple[Action, str]:
-    size = len(item.request.template.encode())
-    if size > STORED_BYTES:
-        return (
-            Action.REFUSE,
-            f"its template has {size:,} bytes, more than {STORED_BYTES:,}; split the tier",
-        )
     if deployed is None:
         return Action.CREATE, "not deployed yet"
     status = deployed.status

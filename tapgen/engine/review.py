@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from tapgen import diff, yaml_text
+from tapgen import diff
 from tapgen.cloud import CloudFormation, DeployedStack
 from tapgen.diff import StackChanges
 from tapgen.diff.access import AccessChange
@@ -36,6 +36,7 @@ class Source(Enum):
     SAME = "same template, parameters and tags"
     CHANGE_SET = "change set"
     PREDICTED = "predicted from schemas"
+    OFFLINE = "offline, from templates alone"
     UNKNOWN = "not known before the stack is at rest"
 
 
@@ -92,6 +93,16 @@ def review(
     """
     standing = {name: stack for name, stack in deployed.items() if stack is not None}
     steps = {item.name: plan.decide(item, deployed.get(item.name)) for item in wanted}
+    if all(step.action is Action.KEEP for step in steps.values()):
+        # Nothing moves, so nothing can follow from it.
+        return Review(
+            tuple(
+                Reviewed(item, steps[item.name], StackChanges(item.name), Source.SAME)
+                for item in wanted
+            ),
+            (Phase("deploy", tuple(wanted)),),
+            {},
+        )
     documents = _templates(cloud, [standing[name] for name in _readable(wanted, steps, standing)])
     answers: dict[str, Answer] = {}
     while True:
@@ -143,6 +154,9 @@ def _readable(
 
 
 def _templates(cloud: CloudFormation, stacks: Sequence[DeployedStack]) -> dict[str, Document]:
+    # Here, because most runs read no template and the library takes its time.
+    from tapgen import yaml_text
+
     with ThreadPoolExecutor(max_workers=8) as pool:
         texts = pool.map(lambda stack: cloud.template(stack.id), stacks)
         return {stack.name: yaml_text.load(text) for stack, text in zip(stacks, texts, strict=True)}

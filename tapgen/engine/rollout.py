@@ -15,7 +15,7 @@ from pathlib import Path
 from tapgen import graph, names, package, render
 from tapgen.cloud import DeployedStack
 from tapgen.description import Description
-from tapgen.engine import assets, deploy, plan, preflight
+from tapgen.engine import assets, plan, preflight
 from tapgen.engine.assets import Asset
 from tapgen.engine.plan import Step, Wanted
 from tapgen.engine.preflight import Database, Version
@@ -89,7 +89,7 @@ def prepare(
     documents, env = description.documents, settings.env
     chosen = selected(description, tiers)
     stack_of = {tier: description.stack_name(tier, env) for tier in documents}
-    deployed = deploy.survey(session.cloud, list(stack_of.values()))
+    deployed = session.survey(list(stack_of.values()))
     producers = graph.producers(documents)
     chosen = _with_account_stacks(description, chosen, deployed, producers, stack_of)
     _check_producers(chosen, producers, deployed, stack_of)
@@ -255,7 +255,7 @@ def _wanted(
     return plan.wanted(
         tier,
         document,
-        render.text(document),
+        lambda: render.text(document),
         env=env,
         given=given,
         tags=tags,

@@ -130,7 +130,7 @@ def _variant(
     sealed = stack.sealed(document)
     request = replace(
         item.request,
-        template=render.text(sealed),
+        written=lambda: render.text(sealed),
         parameters=dict(parameters),
         tags=dict(tags),
         capabilities=plan.capabilities(sealed),

@@ -7,12 +7,15 @@ every single resource can be seen is the matter of the embedded AWS's own tests.
 from __future__ import annotations
 
 import json
+import signal
+import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
-from command_line import CommandLine, in_account, without_aws
-from local_aws import client, fresh_account, status
+from command_line import CommandLine, ended, in_account, without_aws
+from local_aws import client, faults_left, fresh_account, set_faults, status
 
 from tapgen.local.lease import Embedded
 
@@ -162,6 +165,137 @@ def test_the_functions_run_the_package_in_the_account_s_bucket(deployed: Embedde
     assert [item["Key"] for item in objects] == [parameters["VideoMetadataApiCodeKey"]]
 
 
+def verified(line: CommandLine, *arguments: str) -> tuple[int, dict[str, str]]:
+    """Exit status of the verification, and whatever did not pass with its outcome."""
+    told = line("verify", "--env", "dev", "--output", "json", *arguments)
+    checks = json.loads(told.out)["checks"]
+    return told.status, {c["id"]: c["outcome"] for c in checks if c["outcome"] != "passed"}
+
+
+# What the embedded AWS does not tell of any environment.
+NOT_KEPT = {"flow-delivery": "not_kept", "standby": "not_kept"}
+
+
+def test_the_deployed_environment_is_verified_and_nothing_is_changed(
+    line: CommandLine, account: Embedded
+) -> None:
+    cloudformation, queues = client(account, "cloudformation"), client(account, "sqs")
+    before = cloudformation.describe_stacks()["Stacks"]
+
+    told = line("verify", "--env", "dev")
+
+    assert told.status == 0, told.out
+    assert told.out.splitlines()[-1] == "dev: 40 passed, 0 failed, 2 not kept"
+    assert max(map(len, told.out.splitlines())) <= 80
+    assert "\x1b" not in told.out
+    assert cloudformation.describe_stacks()["Stacks"] == before
+    assert queues.list_queues().get("QueueUrls", []) == []
+
+
+def test_the_verification_is_read_by_a_ci_server(line: CommandLine) -> None:
+    told = line("verify", "--env", "dev", "--output", "junit", "network", "standby")
+
+    root = ElementTree.fromstring(told.out)
+    assert told.status == 0
+    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("8", "0", "2")
+    assert [suite.get("name") for suite in root] == ["VPC and networking", "RDS, EFS, ElastiCache"]
+
+
+def test_what_somebody_changed_by_hand_is_found_and_mended_is_well_again(
+    line: CommandLine, account: Embedded
+) -> None:
+    ec2, logs = client(account, "ec2"), client(account, "logs")
+    group = "/video-processing/task-dev"
+    named_private = [{"Name": "tag:Name", "Values": ["video-processing-private-a-dev"]}]
+    (table,) = ec2.describe_route_tables(Filters=named_private)["RouteTables"]
+    (way,) = [route for route in table["Routes"] if "NatGatewayId" in route]
+    where = {"RouteTableId": table["RouteTableId"], "DestinationCidrBlock": "0.0.0.0/0"}
+
+    logs.delete_retention_policy(logGroupName=group)
+    forgets_nothing = line("verify", "--env", "dev", "log-groups")
+    logs.put_retention_policy(logGroupName=group, retentionInDays=7)
+    ec2.delete_route(**where)
+    leads_nowhere = verified(line)
+    ec2.create_route(**where, NatGatewayId=way["NatGatewayId"])
+    mended = verified(line)
+
+    assert forgets_nothing.status == 1
+    assert "  FAILED     log-groups " in forgets_nothing.out
+    assert f"{group}\n               found   for ever\n               wanted  7\n" in (
+        forgets_nothing.out
+    )
+    assert forgets_nothing.out.endswith("dev: 0 passed, 1 failed\n")
+    assert leads_nowhere == (1, {**NOT_KEPT, "routes": "failed"})
+    assert mended == (0, NOT_KEPT)
+
+
+def test_a_smoke_runs_the_workflow_hears_its_notice_and_takes_its_queue_away(
+    line: CommandLine, account: Embedded
+) -> None:
+    nobody = "http://127.0.0.1:9/dev"
+
+    told = line("verify", "--env", "dev", "vpc", "--smoke", "--api-url", nobody, "-o", "json")
+
+    checks = {check["id"]: check for check in json.loads(told.out)["checks"]}
+    assert told.status == 1
+    assert {id_: check["outcome"] for id_, check in checks.items()} == {
+        "vpc": "passed",
+        "health": "failed",
+        "closed": "failed",
+        "metadata": "failed",
+        "execution": "passed",
+        "notice": "passed",
+    }, told.out
+    assert checks["health"]["why"].startswith(f"no answer from {nobody}/health")
+    assert client(account, "sqs").list_queues().get("QueueUrls", []) == []
+    assert client(account, "sns").list_subscriptions()["Subscriptions"] == []
+
+
+def test_a_smoke_that_is_interrupted_takes_its_queue_away(
+    line: CommandLine, account: Embedded
+) -> None:
+    topics, queues = client(account, "sns"), client(account, "sqs")
+    late = {"service": "states", "action": "DescribeExecution", "status": 0, "delay": 20.0}
+    set_faults(account, requests=[late])
+    process = line.start(
+        "verify", "--env", "dev", "vpc", "--smoke", "--api-url", "http://127.0.0.1:9/dev"
+    )
+    # It looks at the execution, and will not hear of it for long.
+    while faults_left(account) and process.poll() is None:
+        time.sleep(0.02)
+    heard = topics.list_subscriptions()["Subscriptions"]
+
+    process.send_signal(signal.SIGINT)
+    told = ended(process)
+
+    assert len(heard) == 1
+    assert told.status == 130, told.err
+    assert queues.list_queues().get("QueueUrls", []) == []
+    assert topics.list_subscriptions()["Subscriptions"] == []
+
+
+def test_a_smoke_on_the_embedded_aws_says_who_could_serve_the_api(line: CommandLine) -> None:
+    told = line("verify", "--env", "dev", "vpc", "--smoke")
+
+    assert told.status == 1
+    assert "run tapgen local serve --env dev beside" in " ".join(told.out.split())
+
+
+def test_an_environment_or_a_check_that_is_not_there_is_one_line(line: CommandLine) -> None:
+    nothing = line("verify", "--env", "nothing")
+    unknown = line("verify", "--env", "dev", "route")
+
+    assert nothing.status == 1
+    assert nothing.err.splitlines()[-1] == (
+        "tapgen: environment 'nothing' has no stack here; "
+        "deploy it with tapgen deploy --env nothing"
+    )
+    assert (unknown.status, unknown.line) == (
+        2,
+        "tapgen: no check or group is called 'route'; did you mean 'routes'?",
+    )
+
+
 def test_a_second_deploy_of_everything_changes_nothing(
     line: CommandLine, account: Embedded
 ) -> None:
@@ -190,7 +324,7 @@ def test_a_setting_updates_its_own_stack_and_no_other(line: CommandLine, account
         [
             "tap-dev-api",
             "update",
-            "parameter ApiLogRetentionDays: 4 resources (predicted from schemas)",
+            "parameter ApiLogRetentionDays: 4 resources (change set)",
         ]
     ]
     assert len(plan) == 8

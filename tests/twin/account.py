@@ -22,6 +22,7 @@ class Account:
     """What there is in the account beside stacks."""
 
     id: str = "123456789012"
+    alias: str = ""
     linked_roles: set[str] = field(default_factory=set)
     log_role: str = ""
     # By engine what RDS offers; by instance what runs.
@@ -50,6 +51,9 @@ class Account:
             "Arn": f"arn:aws:sts::{self.id}:assumed-role/deployer/ci",
             "UserId": "AROA:ci",
         }
+
+    def _list_account_aliases(self, p: Params) -> dict[str, Any]:
+        return {"AccountAliases": [self.alias] if self.alias else [], "IsTruncated": False}
 
     def _create_service_linked_role(self, p: Params) -> dict[str, Any]:
         name = p["AWSServiceName"]

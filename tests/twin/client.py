@@ -38,6 +38,7 @@ PAGED = {
     "ListChangeSets": "Summaries",
     "ListExports": "Exports",
     "ListImports": "Imports",
+    "DescribeEvents": "OperationEvents",
 }
 READS = ("Describe", "List", "Get", "Head")
 
@@ -52,6 +53,8 @@ class Twin:
     def __init__(self, region: Region | None = None, account: Account | None = None) -> None:
         self.region = region or Region()
         self.account = account or Account()
+        # CloudFormation reads templates where the account put them.
+        self.region.objects = self.account.objects
         self._service = Service(self.region)
         self._lock = Lock()
 
@@ -66,11 +69,15 @@ class Twin:
         with self._lock:
             faults = self.region.faults
             faults.interrupt(operation, "before")
-            self.region.calls.append(Call(service, operation, parameters, self.region.clock.now()))
+            call = Call(service, operation, parameters, self.region.clock.now())
+            self.region.calls.append(call)
             faults.strike(operation, faults.before)
-            faults.chance(operation, str(parameters.get("StackName", "")))
+            key = str(parameters.get("StackName", parameters.get("ChangeSetName", "")))
+            faults.chance(operation, key)
+            self.region.watch(call)
             answer = self._carry_out(service, model, operation, parameters)
             faults.strike(operation, faults.after)
+            faults.chance_after(operation, key)
             faults.interrupt(operation, "after")
             return answer
 
@@ -84,33 +91,50 @@ class Twin:
             raise NotImplementedError(f"the twin has no {operation}")
         if not model.name.startswith(READS):
             self._remember()
-        if operation == "describe_stacks":
-            return _page(model, parameters, self._stale(act, parameters), self.region.page_size)
-        return _page(model, parameters, lambda: act(parameters), self.region.page_size)
+        asked = self._stale(operation, act, parameters)
+        return _page(model, parameters, asked, self.region.page_size)
 
     def _remember(self) -> None:
-        """Keep what DescribeStacks says now, to be said for a while longer."""
+        """Keep what is told of stacks and change sets now, to be said for a while longer."""
         region = self.region
         if not region.stale_seconds:
             return
-        until = region.clock.now() + region.stale_seconds
-        for key, stack in region.stacks.items():
-            if region.stale.get(key, (0.0, None))[0] <= region.clock.now():
-                answer = self._service.describe_stacks({"StackName": stack.id})
-                region.stale[key] = (until, copy.deepcopy(answer))
-        region.stale["*"] = (until, frozenset(region.stacks))
+        now, until = region.clock.now(), region.clock.now() + region.stale_seconds
+        for stack in region.stacks.values():
+            told = {
+                ("describe_stacks", stack.id): self._service.describe_stacks,
+                ("list_change_sets", stack.id): self._service.list_change_sets,
+            }
+            for key, ask in told.items():
+                if region.stale.get(key, (0.0, None))[0] <= now:
+                    answer = ask({"StackName": stack.id})
+                    region.stale[key] = (until, copy.deepcopy(answer))
+            for item in stack.change_sets.values():
+                if region.stale.get(("change set", item.id), (0.0, None))[0] <= now:
+                    old = {"Status": item.status, "ExecutionStatus": item.execution}
+                    region.stale["change set", item.id] = (until, old)
+        region.stale["known", ""] = (until, frozenset(region.stacks))
 
-    def _stale(self, act: Callable[[Any], Any], parameters: dict[str, Any]) -> Callable[[], Any]:
+    def _stale(
+        self, operation: str, act: Callable[[Any], Any], parameters: dict[str, Any]
+    ) -> Callable[[], Any]:
+        """The answer to a question, or the one that was given before the last change."""
         region, name = self.region, parameters.get("StackName")
+        if operation == "describe_change_set":
+            return lambda: self._as_it_was(act(parameters))
         stack = region.found(name) if name else None
-        if stack is not None:
-            until, answer = region.stale.get(stack.id, (0.0, None))
+        if stack is not None and operation in ("describe_stacks", "list_change_sets"):
+            until, answer = region.stale.get((operation, stack.id), (0.0, None))
             if region.clock.now() < until:
                 return lambda: copy.deepcopy(answer)
-            until, known = region.stale.get("*", (0.0, frozenset()))
+            until, known = region.stale.get(("known", ""), (0.0, frozenset()))
             if region.clock.now() < until and stack.id not in known:
                 raise Refusal(f"Stack with id {name} does not exist")
         return lambda: act(parameters)
+
+    def _as_it_was(self, answer: dict[str, Any]) -> dict[str, Any]:
+        until, old = self.region.stale.get(("change set", answer["ChangeSetId"]), (0.0, {}))
+        return {**answer, **old} if self.region.clock.now() < until else answer
 
 
 class _Line:

@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
@@ -33,6 +34,35 @@ def lost() -> Exception:
     return ReadTimeoutError(endpoint_url=_URL)
 
 
+@dataclass(frozen=True)
+class Hook:
+    """A hook that speaks before resources are touched; ``reason`` says why it fails."""
+
+    type: str
+    reason: str = ""
+    mode: str = "FAIL"
+    stack: str = "*"
+    logical_id: str = "*"
+    # Whether it looks at change sets instead of resources.
+    change_set: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What early validation finds when a change set of ``stack`` is made.
+
+    ``name`` is the API's: PROPERTY_VALIDATION, NAME_CONFLICT_VALIDATION or
+    BUCKET_EMPTINESS_VALIDATION; ``path`` a JSON pointer into the template.
+    """
+
+    stack: str
+    logical_id: str
+    reason: str
+    path: str = ""
+    name: str = "PROPERTY_VALIDATION"
+    mode: str = "FAIL"
+
+
 class Killed(BaseException):
     """The process that asks is gone: nothing it might still do at its end happens."""
 
@@ -46,9 +76,20 @@ class Faults:
     after: dict[str, list[Exception]] = field(default_factory=dict)
     # (stack, logical id, verb) of a resource that fails, with AWS's reason, so many times.
     resources: dict[tuple[str, str, str], tuple[str, int]] = field(default_factory=dict)
-    # Every call has this chance of being throttled, never more than three times in a row.
+    hooks: list[Hook] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    # Operations that the caller's role does not allow, every time.
+    denied: set[str] = field(default_factory=set)
+    # Every call has these chances, never more than three times in a row: to be throttled, to find
+    # nobody there (nothing happens), and to lose its answer (it happens).
     throttling: float = 0.0
+    dropping: float = 0.0
+    losing: float = 0.0
     seed: int = 0
+    # After so many calls more the credentials have expired, until somebody signs in.
+    expires: int | None = None
+    # How often each kind struck.
+    struck: Counter[str] = field(default_factory=Counter)
     # Called before and after each call with its operation; may raise (a Ctrl-C, a kill).
     interrupt: Callable[[str, str], None] = lambda operation, moment: None
     _drawn: Counter[str] = field(default_factory=Counter)
@@ -60,15 +101,39 @@ class Faults:
     def resource(
         self, stack: str, logical_id: str, verb: str, reason: str, times: int = 1_000_000
     ) -> None:
-        """Let a resource fail: ``verb`` is CREATE, UPDATE, DELETE or ROLLBACK (an update's)."""
+        """Let a resource fail. ``verb`` is CREATE, UPDATE, DELETE, IMPORT, or ROLLBACK (an
+        update's) and UNIMPORT on the way back.
+        """
         self.resources[stack, logical_id, verb] = (reason, times)
+
+    def hook(self, kind: str, reason: str = "", **more: Any) -> None:
+        """Have a hook of this type speak; without a ``reason`` it has nothing against anything."""
+        self.hooks.append(Hook(kind, reason, **more))
+
+    def find(self, stack: str, logical_id: str, reason: str, **more: Any) -> None:
+        """Have early validation find something in the change sets of a stack."""
+        self.findings.append(Finding(stack, logical_id, reason, **more))
+
+    def hooks_of(self, stack: str, logical_id: str) -> list[Hook]:
+        """The hooks that speak before this resource is touched."""
+        return [
+            hook
+            for hook in self.hooks
+            if not hook.change_set
+            and hook.stack in ("*", stack)
+            and hook.logical_id in ("*", logical_id)
+        ]
 
     def mend(self) -> None:
         """From now on everything goes well."""
         self.resources.clear()
+        self.hooks.clear()
+        self.findings.clear()
+        self.denied.clear()
+        self.throttling = self.dropping = self.losing = 0.0
+        self.expires = None
         self.before.clear()
         self.after.clear()
-        self.throttling = 0.0
 
     def failure(self, stack: str, logical_id: str, verb: str) -> str:
         """Why this resource fails now; empty when it does not."""
@@ -76,20 +141,39 @@ class Faults:
         if times <= 0:
             return ""
         self.resources[stack, logical_id, verb] = (reason, times - 1)
+        self.struck[f"{verb.lower()} failed"] += 1
         return reason
 
     def strike(self, operation: str, faults: dict[str, list[Exception]]) -> None:
         """Raise the next fault that was set for this operation, if there is one."""
+        if operation in self.denied:
+            raise DENIED
         waiting = faults.get(operation) or faults.get("*")
         if waiting:
             raise waiting.pop(0)
 
     def chance(self, operation: str, key: str) -> None:
-        """Throttle this call, if chance will have it."""
-        if not self.throttling:
-            return
-        count = self._drawn[operation + key] = self._drawn[operation + key] + 1
-        if count % 4 and random.Random(f"{self.seed}{operation}{key}{count}").random() < (
-            self.throttling
-        ):
+        """Throttle this call, or leave it unheard, if chance will have it so."""
+        if self.expires is not None:
+            if self.expires <= 0:
+                self.struck["expired"] += 1
+                raise EXPIRED
+            self.expires -= 1
+        if self._drawn_lot("throttled", self.throttling, operation, key):
             raise THROTTLED
+        if self._drawn_lot("dropped", self.dropping, operation, key):
+            raise dropped()
+
+    def chance_after(self, operation: str, key: str) -> None:
+        """Lose the answer of this call, if chance will have it so."""
+        if self._drawn_lot("lost", self.losing, operation, key):
+            raise lost()
+
+    def _drawn_lot(self, kind: str, chance: float, operation: str, key: str) -> bool:
+        if not chance:
+            return False
+        lot = kind + operation + key
+        count = self._drawn[lot] = self._drawn[lot] + 1
+        hit = count % 4 != 0 and random.Random(f"{self.seed}{lot}{count}").random() < chance
+        self.struck[kind] += hit
+        return hit

@@ -7,7 +7,11 @@ The rules, from CloudFormation's guides and the public threads that the words ar
   UPDATE_COMPLETE_CLEANUP_IN_PROGRESS, after the outputs were accepted.
 - Exports are judged at the end: a name of another stack, or a change of one in use, rolls back,
   with the reason on the first event of the rollback and on no resource.
-- A rollback that fails stays where it is (UPDATE_ROLLBACK_FAILED) until it is continued.
+- A rollback that fails stays where it is (UPDATE_ROLLBACK_FAILED) until it is continued. What is
+  skipped then counts as UPDATE_COMPLETE and stands as the failed update left it.
+- A rollback is an operation of its own, with its own OperationId (awslabs/mcp#4275).
+- With rollback disabled, what does not need the failed resource goes on, and replacements are
+  refused (aws-sam-cli#4164).
 - Deleting a stack whose exports are in use answers yes, changes nothing, and says why in
   StackStatusReason and one event with the status as it was (rlister/stax#40).
 - A stack that rests in a COMPLETE state has no reason any more: it must be read off the events.
@@ -16,14 +20,17 @@ The rules, from CloudFormation's guides and the public threads that the words ar
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 
-from twin import templates
-from twin.records import Output, Version
+from twin import policies, templates
+from twin.records import Held, Operation, Output, Version
 from twin.resources import Before, Resources
 
 Steps = Generator[float, None, None]
 USER = "User Initiated"
+# Statuses that say of an operation that it went well.
+WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE", "IMPORT_COMPLETE")
+BACK = ("ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 
 
 class Operations(Resources):
@@ -37,11 +44,15 @@ class Operations(Resources):
         """Create everything; roll back, stop or delete where something fails."""
         stack = self.stack
         stack.version = version
+        self._begin("CREATE_STACK")
         self._move("CREATE_IN_PROGRESS", USER)
         yield 1.0
         trouble = self._missing(version)
         if not trouble:
-            failed = yield from self._together(self._needs(version), self._bring, self._cancelled)
+            stays = stack.on_failure == "DO_NOTHING"
+            failed = yield from self._together(
+                self._needs(version), self._bring, None if stays else self._cancelled
+            )
             trouble = _failed("create", self._failed_ids("CREATE_FAILED")) if failed else ""
         if not trouble:
             trouble = self._exported(version)
@@ -56,6 +67,7 @@ class Operations(Resources):
 
     def undo_creation(self, reason: str) -> Steps:
         """Delete what a failed creation made."""
+        self._begin("ROLLBACK")
         self._move("ROLLBACK_IN_PROGRESS", reason)
         yield 1.0
         failed = yield from self._remove(list(self.stack.held.values()), created_now=True)
@@ -65,18 +77,26 @@ class Operations(Resources):
             self.stack.imports = frozenset()
             self._move("ROLLBACK_COMPLETE")
 
-    def update(self, version: Version, *, disable_rollback: bool = False) -> Steps:
-        """Bring everything to ``version``, or back."""
+    def update(
+        self, version: Version, *, disable_rollback: bool = False, policy: str = ""
+    ) -> Steps:
+        """Bring everything to ``version``, or back; ``policy`` is in force for this time only."""
         stack = self.stack
-        self._before = Before(copy.deepcopy(stack.held), stack.imports)
-        self._leavings = []
+        if stack.status not in ("CREATE_FAILED", "UPDATE_FAILED") or self._before is None:
+            # What failed and stayed has the state before it to go back to still.
+            self._before = Before(copy.deepcopy(stack.held), stack.imports)
+            self._leavings = []
+        self._policy, self._stays = policy or stack.policy, disable_rollback
+        self._begin("UPDATE_STACK")
         stack.updated = self.region.clock.date()
         self._move("UPDATE_IN_PROGRESS", USER)
         yield 1.0
-        trouble = self._missing(version)
+        trouble = self._missing(version) or self._unremovable(version)
         if not trouble:
             failed = yield from self._together(
-                self._needs(version), lambda name: self._bring(name, version), self._cancelled
+                self._needs(version),
+                lambda name: self._bring(name, version),
+                None if disable_rollback else self._cancelled,
             )
             if failed:
                 created, updated = (
@@ -93,13 +113,17 @@ class Operations(Resources):
         else:
             yield from self._clean_up(version)
 
-    def roll_back(self, reason: str, skip: Iterable[str] = ()) -> Steps:
-        """Take every resource back to where the update found it."""
+    def roll_back(self, reason: str, skip: Iterable[str] = (), kind: str = "ROLLBACK") -> Steps:
+        """Take every resource back to where the update found it, but for those in ``skip``."""
         before, stack = self._before, self.stack
         assert before is not None
+        self._begin(kind)
         before.skipped |= set(skip)
         self._leavings = []
         self._move("UPDATE_ROLLBACK_IN_PROGRESS", reason)
+        for name in skip:
+            self._skip(stack.held[name], before.held[name])
+        before.stuck.clear()
         yield 1.0
         due = {
             name: old.needs
@@ -118,8 +142,6 @@ class Operations(Resources):
         yield from self._remove(new, created_now=True)
         yield from self._remove(self._leavings, created_now=True, detached=True)
         stack.imports = before.imports
-        for name in before.skipped:
-            stack.held[name].status = "UPDATE_COMPLETE"
         self._move("UPDATE_ROLLBACK_COMPLETE")
 
     def delete(
@@ -127,8 +149,10 @@ class Operations(Resources):
     ) -> Steps:
         """Delete the stack, unless somebody imports from it."""
         stack = self.stack
+        self._begin("DELETE_STACK")
         blocked = self.region.in_use(stack, {})
         if blocked:
+            self._end("FAILED")
             yield 0.5
             stack.reason = blocked
             self._tell_stack(stack.status, blocked)
@@ -147,6 +171,47 @@ class Operations(Resources):
         stack.change_sets.clear()
         self._move("DELETE_COMPLETE")
 
+    def can_skip(self, name: str) -> bool:
+        """Whether this resource failed because a rollback failed, the one thing to be skipped."""
+        return self._before is not None and name in self._before.stuck
+
+    def import_resources(self, version: Version, identifiers: Mapping[str, str]) -> Steps:
+        """Take resources in that stand already; ``identifiers`` are physical ids by logical id."""
+        stack = self.stack
+        self._begin("UPDATE_STACK")
+        self._move("IMPORT_IN_PROGRESS", USER)
+        yield 1.0
+        for name, physical_id in identifiers.items():
+            kind = version.document["Resources"][name]["Type"]
+            held = Held(name, kind, physical_id, "", self.region.clock.date())
+            stack.held[name] = held
+            self._describe(held, version)
+            self._tell(held, "IMPORT_IN_PROGRESS")
+            yield 1.0
+            reason = self.region.faults.failure(stack.name, name, "IMPORT")
+            if reason:
+                self._tell(held, "IMPORT_FAILED", reason)
+                yield from self._unimport(set(identifiers))
+                return
+            held.properties = self._wanted(name, version)
+            self.region.standing[physical_id] = held
+            self._tell(held, "IMPORT_COMPLETE")
+        stack.version = version
+        self._move("IMPORT_COMPLETE")
+
+    def _unimport(self, names: set[str]) -> Steps:
+        self._begin("ROLLBACK")
+        self._move("IMPORT_ROLLBACK_IN_PROGRESS", "The following resource(s) failed to import.")
+        yield 1.0
+        for name in sorted(names & set(self.stack.held)):
+            reason = self.region.faults.failure(self.stack.name, name, "UNIMPORT")
+            if reason:
+                self._tell(self.stack.held[name], "IMPORT_ROLLBACK_FAILED", reason)
+                self._move("IMPORT_ROLLBACK_FAILED", reason)
+                return
+            self.stack.held.pop(name)
+        self._move("IMPORT_ROLLBACK_COMPLETE")
+
     def interrupt(self) -> None:
         """Stop what is under way; the resources in the middle of something have failed."""
         if self.stack.process is not None:
@@ -163,8 +228,36 @@ class Operations(Resources):
         wanted = templates.resources(version.document, version.parameters)
         gone = [held for name, held in stack.held.items() if name not in wanted]
         yield from self._remove(gone)
+        for held in gone:
+            # What cannot be deleted now is left to itself: the stack forgets it all the same.
+            stack.held.pop(held.logical_id, None)
         yield from self._remove(self._leavings, detached=True)
         self._move("UPDATE_COMPLETE")
+
+    def _unremovable(self, version: Version) -> str:
+        """Why the stack policy keeps what the version no longer describes; empty when it does not.
+
+        CloudFormation deletes it last, and asks the policy first.
+        """
+        wanted = templates.resources(version.document, version.parameters)
+        denied = []
+        for name, held in self.stack.held.items():
+            reason = (
+                policies.refusal(self._policy, "Update:Delete", name, held.type)
+                if name not in wanted
+                else ""
+            )
+            if reason:
+                self._tell(held, "UPDATE_FAILED", reason)
+                denied.append(name)
+        return _failed("update", sorted(denied))
+
+    def _skip(self, held: Held, old: Held) -> None:
+        """Count a resource as rolled back though it is not: only the template says so."""
+        self.region.unlike.add((self.stack.name, held.logical_id))
+        held.properties, held.needs = old.properties, old.needs
+        held.deletion_policy, held.replace_policy = old.deletion_policy, old.replace_policy
+        self._tell(held, "UPDATE_COMPLETE")
 
     def _missing(self, version: Version) -> str:
         """Why the imports cannot be had; else they are taken, and lock their exports."""
@@ -205,9 +298,23 @@ class Operations(Resources):
     def _failed_ids(self, status: str) -> list[str]:
         return sorted(name for name, held in self.stack.held.items() if held.status == status)
 
+    def _begin(self, kind: str) -> None:
+        """Open an operation; one that was under way has failed, or was cut off."""
+        stack, now = self.stack, self.region.clock.date()
+        self._end("FAILED")
+        stack.gone.clear()
+        stack.operations.append(Operation(self.region.new_operation(), kind, stack.token, now))
+
+    def _end(self, status: str) -> None:
+        last = self.stack.operations[-1] if self.stack.operations else None
+        if last is not None and last.ended is None:
+            last.status, last.ended = status, self.region.clock.date()
+
     def _move(self, status: str, reason: str = "") -> None:
         self.stack.status, self.stack.reason = status, reason
         self._tell_stack(status, reason)
+        if not status.endswith("_IN_PROGRESS"):
+            self._end("SUCCEEDED" if status in (*WELL, *BACK) else "FAILED")
 
     def _tell_stack(self, status: str, reason: str) -> None:
         stack = self.stack

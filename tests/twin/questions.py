@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twin import shapes
 from twin.desk import Answer, Desk, Params
-from twin.records import Refusal, Stack, Version
+from twin.records import Held, Refusal, Stack, Version
 
 
 class Questions(Desk):
@@ -41,34 +41,13 @@ class Questions(Desk):
             ]
         }
 
-    def describe_stack_events(self, p: Params) -> Answer:
-        """The history, newest first."""
-        stack = self._stack(p)
-        return {
-            "StackEvents": [
-                shapes.without_blanks(
-                    StackId=stack.id,
-                    EventId=event.id,
-                    StackName=stack.name,
-                    LogicalResourceId=event.logical_id,
-                    PhysicalResourceId=event.physical_id,
-                    ResourceType=event.type,
-                    Timestamp=event.time,
-                    ResourceStatus=event.status,
-                    ResourceStatusReason=event.reason,
-                    ClientRequestToken=event.token,
-                )
-                for event in reversed(stack.events)
-            ]
-        }
-
     def list_stack_resources(self, p: Params) -> Answer:
         """The resources in short."""
         stack = self._stack(p)
         return {
             "StackResourceSummaries": [
                 {**shapes.resource(held), "LastUpdatedTimestamp": held.changed}
-                for held in stack.held.values()
+                for held in _listed(stack)
             ]
         }
 
@@ -90,7 +69,7 @@ class Questions(Desk):
                     "StackId": stack.id,
                     "Timestamp": held.changed,
                 }
-                for held in stack.held.values()
+                for held in _listed(stack)
                 if wanted in (None, held.logical_id)
             ]
         }
@@ -125,6 +104,12 @@ class Questions(Desk):
         if not users:
             raise Refusal(f"Export '{name}' is not imported by any stack.")
         return {"Imports": users}
+
+
+def _listed(stack: Stack) -> list[Held]:
+    """The resources, and those that a deletion or the rollback of a creation removed."""
+    gone = stack.gone if stack.status.startswith(("DELETE_", "ROLLBACK_")) else {}
+    return [*stack.held.values(), *(gone[name] for name in gone if name not in stack.held)]
 
 
 def _physical_ids(stack: Stack) -> set[str]:

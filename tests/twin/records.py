@@ -71,6 +71,39 @@ class Event:
     status: str
     reason: str
     token: str
+    operation: str = ""
+    hook: HookAnswer | None = None
+
+
+@dataclass(frozen=True)
+class HookAnswer:
+    """What a hook says of a resource: ``mode`` is FAIL or WARN."""
+
+    type: str
+    status: str
+    reason: str
+    mode: str
+
+
+@dataclass
+class Operation:
+    """One attempt at a stack, as DescribeEvents groups its events; a rollback is one of its own."""
+
+    id: str
+    type: str
+    token: str
+    began: datetime
+    status: str = "IN_PROGRESS"
+    ended: datetime | None = None
+
+
+@dataclass
+class Difference:
+    """The changes of a change set, plain and with values, in AWS's shape; what values drop."""
+
+    plain: list[dict[str, Any]] = field(default_factory=list)
+    valued: list[dict[str, Any]] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -89,7 +122,18 @@ class ChangeSet:
     status: str = "CREATE_PENDING"
     execution: str = "UNAVAILABLE"
     reason: str = ""
-    changes: list[dict[str, Any]] = field(default_factory=list)
+    changes: Difference = field(default_factory=Difference)
+    role: str = ""
+    mode: str = ""
+    # Whether a failure stays as it is; None leaves it to the mode.
+    stays: bool | None = None
+    operation: str = ""
+    # Failed validations and hooks, in the shape of DescribeEvents.
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    # Physical ids by logical id of what it imports.
+    imported: Mapping[str, str] = field(default_factory=dict)
+    # Whether early validation looks at it.
+    checked: bool = True
 
 
 @dataclass
@@ -112,8 +156,16 @@ class Stack:
     protected: bool = False
     policy: str = ""
     on_failure: str = "ROLLBACK"
+    role: str = ""
+    # STANDARD or EXPRESS, empty where nobody said.
+    mode: str = ""
+    # What newly made resources that a policy keeps become when their operation is rolled back.
+    retain_except_on_create: bool = False
     token: str = ""
+    operations: list[Operation] = field(default_factory=list)
     process: Process | None = None
+    # Resources that this operation deleted: they are listed until the next one begins.
+    gone: dict[str, Held] = field(default_factory=dict)
 
     @property
     def exports(self) -> dict[str, str]:
@@ -124,3 +176,8 @@ class Stack:
     def busy(self) -> bool:
         """Whether an operation is under way."""
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
+
+    @property
+    def operation(self) -> str:
+        """The id of the operation under way, or of the last one."""
+        return self.operations[-1].id if self.operations else ""

@@ -8,11 +8,12 @@ physical resources by id, ``kept`` those that a policy keeps though their stack 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
+from twin.changes import Habits
 from twin.clock import VirtualClock
 from twin.faults import Faults
 from twin.operations import Operations
@@ -43,22 +44,32 @@ class Region:
     # Seconds by type, by logical id or by (stack, logical id); else the default of the verb.
     durations: dict[Any, float] = field(default_factory=dict)
     change_set_seconds: float = 3.0
-    # For so long DescribeStacks answers as before a mutating call.
+    # For so long stacks and change sets are described and listed as before a mutating call.
     stale_seconds: float = 0.0
+    # Events younger than this are not told yet.
+    events_late: float = 0.0
     # Whether a repeated token is answered like the first time. AWS documents the tokens as made
     # for retries; its answer to a repetition after the operation began was never measured.
     repeats: bool = True
-    # What an update is that only puts the literal value in an import's place: "no changes",
-    # "accepted" without a change listed, or "listed". Which one AWS does was never measured.
-    literal: str = "no changes"
+    habits: Habits = field(default_factory=Habits)
     stacks: dict[str, Stack] = field(default_factory=dict)
     operations: dict[str, Operations] = field(default_factory=dict)
     standing: dict[str, Held] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
+    # Resources (stack, logical id) whose rollback was skipped: not as their template says.
+    unlike: set[tuple[str, str]] = field(default_factory=set)
+    # In express mode: physical ids, and when they will be ready.
+    readying: dict[str, float] = field(default_factory=dict)
+    # The roles that can be assumed; None: every one.
+    roles: set[str] | None = None
+    # S3, which the account shares: templates by bucket and key.
+    objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
     removed: list[tuple[str, str]] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
-    stale: dict[str, tuple[float, Any]] = field(default_factory=dict)
+    # Told of every call that is about to be carried out; may raise.
+    watch: Callable[[Call], None] = lambda call: None
+    stale: dict[tuple[str, str], tuple[float, Any]] = field(default_factory=dict)
     tokens: dict[str, tuple[str, str]] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -87,6 +98,15 @@ class Region:
     def new_id(self, stack: str, logical_id: str) -> str:
         """A physical id that was never given before."""
         return f"{stack}-{logical_id}-{next(self._numbers):06X}"
+
+    def new_operation(self) -> str:
+        """An OperationId that was never given before."""
+        return str(self._unique())
+
+    def unready(self) -> set[str]:
+        """The physical resources that an express operation left before they were ready."""
+        now = self.clock.now()
+        return {key for key, moment in self.readying.items() if moment > now}
 
     def remove(self, stack: Stack, held: Held, *, snapshot: bool) -> None:
         """Delete a physical resource."""
@@ -130,6 +150,15 @@ class Region:
     def settle(self, seconds: float = 100_000.0) -> None:
         """Let everything come to its end."""
         self.clock.sleep(seconds)
+
+    @property
+    def literal(self) -> str:
+        """What an update is that only puts the literal value in an import's place."""
+        return self.habits.literal
+
+    @literal.setter
+    def literal(self, habit: str) -> None:
+        self.habits = replace(self.habits, literal=habit)
 
     @property
     def mutations(self) -> list[Call]:

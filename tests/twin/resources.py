@@ -5,21 +5,23 @@
 - A new resource tells CREATE_IN_PROGRESS twice: when it is asked for, and when it has an id.
 - A replacement makes the new one first; the old one is for the clean-up.
 - What a policy keeps is let go of (DELETE_SKIPPED) and stands on.
+- Hooks speak before a resource is touched; those in FAIL mode stop it (the hooks user guide's
+  "Testing a custom Hook" shows the events).
+- In express mode a resource counts as complete when its API call was answered, and becomes ready
+  in the background (the user guide's page on express mode).
 """
 
 from __future__ import annotations
 
 import copy
-import fnmatch
 import heapq
 import itertools
-import json
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from twin import changes, templates
-from twin.records import Event, Held, Stack, Version
+from twin import changes, policies, templates
+from twin.records import Event, Held, HookAnswer, Stack, Version
 
 if TYPE_CHECKING:
     from twin.region import Region
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 Act = Generator[float, None, str]
 
 INITIATED = "Resource creation Initiated"
+# Two blanks, as in the guide's example.
+HOOKS_DONE = "Hook invocations complete.  Resource creation initiated"
+NO_REPLACEMENT = "Replacement type updates not supported on stack with disable-rollback."
 REPLACES = "Requested update requires the creation of a new physical resource; hence creating one."
 
 
@@ -38,6 +43,8 @@ class Before:
     held: dict[str, Held]
     imports: frozenset[str]
     skipped: set[str] = field(default_factory=set)
+    # What the rollback itself could not take back, as opposed to what it cancelled.
+    stuck: set[str] = field(default_factory=set)
 
 
 class Resources:
@@ -49,16 +56,19 @@ class Resources:
         # Physical resources that the clean-up deletes, as the stack held them.
         self._leavings: list[Held] = []
         self._last: tuple[Version, dict[str, frozenset[str]]] | None = None
+        self._policy, self._stays = "", False
 
     def _bring(self, name: str, version: Version | None = None) -> Act:
         """Create or update one resource."""
         version = version or self.stack.version
         assert version is not None
         resource = version.document["Resources"][name]
-        wanted = templates.properties(
-            version.document, name, version.parameters, self._ids(), self.region.exports()
-        )
+        wanted = self._wanted(name, version)
         held = self.stack.held.get(name)
+        if held is not None and held.status == "CREATE_FAILED":
+            # A creation that failed and stayed is tried again from its beginning.
+            self.region.standing.pop(held.physical_id, None)
+            held = None
         if held is None:
             held = Held(name, resource["Type"], "", "", self.region.clock.date())
             self.stack.held[name] = held
@@ -67,24 +77,60 @@ class Resources:
         self._describe(held, version)
         names = changes.differing(held.properties, wanted)
         retagged = self.stack.version is not None and self.stack.version.tags != version.tags
-        if held.type == resource["Type"] and not names and not retagged:
+        again = held.status.endswith("_FAILED")
+        if held.type == resource["Type"] and not names and not retagged and not again:
             return ""
         fatal = held.type != resource["Type"] or set(names) & set(changes.replacing(held.type))
         return (yield from self._update(held, resource["Type"], wanted, replaces=bool(fatal)))
 
     def _create(self, held: Held, wanted: Mapping[str, Any]) -> Act:
         self._tell(held, "CREATE_IN_PROGRESS")
+        stopped = yield from self._hooked(held, "CREATE")
+        if stopped:
+            return stopped
         seconds = self._seconds(held, "CREATE")
         yield seconds / 4
         self._stand(held, held.type, wanted)
         self._tell(held, "CREATE_IN_PROGRESS", INITIATED)
-        yield seconds * 3 / 4
+        if self.stack.mode == "EXPRESS":
+            self.region.readying[held.physical_id] = self.region.clock.now() + seconds * 3 / 4
+        else:
+            yield seconds * 3 / 4
         return self._ended(held, "CREATE")
 
+    def _hooked(self, held: Held, verb: str) -> Act:
+        """Ask the hooks of this resource; returns why it may not be touched."""
+        hooks, failed = self.region.faults.hooks_of(self.stack.name, held.logical_id), []
+        for hook in hooks:
+            status = f"{verb}_IN_PROGRESS"
+            self._speak(held, status, HookAnswer(hook.type, "HOOK_IN_PROGRESS", "", hook.mode))
+            yield 1.0
+            how = "FAILED" if hook.reason else "SUCCEEDED"
+            told = f"Hook {how.lower()} with message: {hook.reason or 'all is well'}"
+            self._speak(
+                held, status, HookAnswer(hook.type, f"HOOK_COMPLETE_{how}", told, hook.mode)
+            )
+            if hook.reason and hook.mode == "FAIL":
+                failed.append(hook.type)
+        if failed:
+            self.region.faults.struck["hook failed"] += 1
+            reason = f"The following hook(s) failed: [{', '.join(failed)}]"
+            self._tell(held, f"{verb}_FAILED", reason)
+            return reason
+        if hooks and verb == "CREATE":
+            self._tell(held, "CREATE_IN_PROGRESS", HOOKS_DONE)
+        return ""
+
     def _update(self, held: Held, kind: str, wanted: Mapping[str, Any], *, replaces: bool) -> Act:
-        denied = self._denied(held, replaces=replaces)
+        action = "Update:Replace" if replaces else "Update:Modify"
+        denied = policies.refusal(self._policy, action, held.logical_id, held.type)
+        if not denied and replaces and self._stays:
+            denied = NO_REPLACEMENT
         self._tell(held, "UPDATE_IN_PROGRESS", REPLACES if replaces else "")
-        yield self._seconds(held, "CREATE" if replaces else "UPDATE")
+        stopped = yield from self._hooked(held, "UPDATE")
+        if stopped:
+            return stopped
+        yield self._quick(self._seconds(held, "CREATE" if replaces else "UPDATE"))
         if denied:
             self._tell(held, "UPDATE_FAILED", denied)
             return denied
@@ -104,9 +150,10 @@ class Resources:
         assert self._before is not None
         held, old = self.stack.held[name], self._before.held[name]
         self._tell(held, "UPDATE_IN_PROGRESS")
-        yield self._seconds(held, "UPDATE")
+        yield self._quick(self._seconds(held, "UPDATE"))
         reason = self.region.faults.failure(self.stack.name, name, "ROLLBACK")
         if reason:
+            self._before.stuck.add(name)
             self._tell(held, "UPDATE_FAILED", reason)
             return reason
         if held.physical_id != old.physical_id:
@@ -139,6 +186,8 @@ class Resources:
         policy = held.replace_policy if detached else held.deletion_policy
         if policy == "RetainExceptOnCreate":
             policy = "Delete" if created_now else "Retain"
+        elif policy == "Retain" and created_now and self.stack.retain_except_on_create:
+            policy = "Delete"
         if not held.physical_id:
             self.stack.held.pop(held.logical_id, None)
             return ""
@@ -146,7 +195,7 @@ class Resources:
             self._let_go(held)
         else:
             self._tell(held, "DELETE_IN_PROGRESS")
-            yield self._seconds(held, "DELETE")
+            yield self._quick(self._seconds(held, "DELETE"))
             reason = self._ended(held, "DELETE", only_failure=True)
             if reason:
                 return reason
@@ -154,6 +203,7 @@ class Resources:
             self.region.remove(self.stack, held, snapshot=policy == "Snapshot")
         if not detached:
             self.stack.held.pop(held.logical_id, None)
+            self.stack.gone[held.logical_id] = held
         return ""
 
     def _let_go(self, held: Held) -> None:
@@ -210,28 +260,6 @@ class Resources:
             old.properties,
         )
 
-    def _denied(self, held: Held, *, replaces: bool) -> str:
-        """The stack policy's refusal of an update; it denies where a statement says so."""
-        if not self.stack.policy:
-            return ""
-        action = "Update:Replace" if replaces else "Update:Modify"
-        statements = json.loads(self.stack.policy)["Statement"]
-        for number, statement in enumerate(statements, start=1):
-            actions, targets = _listed(statement["Action"]), _listed(statement["Resource"])
-            if (
-                statement["Effect"] == "Deny"
-                and any(fnmatch.fnmatch(action, pattern) for pattern in actions)
-                and any(
-                    fnmatch.fnmatch(f"LogicalResourceId/{held.logical_id}", pattern)
-                    for pattern in targets
-                )
-            ):
-                return (
-                    f"Action denied by stack policy: Statement [#{number}] does not allow "
-                    f"[{action}] for resource [{held.logical_id}];"
-                )
-        return ""
-
     def _ids(self) -> dict[str, str]:
         ids = {name: held.physical_id for name, held in self.stack.held.items()}
         return {**ids, "AWS::StackId": self.stack.id, "AWS::StackName": self.stack.name}
@@ -242,6 +270,14 @@ class Resources:
             found = templates.dependencies(version.document, version.parameters)
             self._last = (version, found)
         return self._last[1]
+
+    def _wanted(self, name: str, version: Version) -> dict[str, Any]:
+        return templates.properties(
+            version.document, name, version.parameters, self._ids(), self.region.exports()
+        )
+
+    def _quick(self, seconds: float) -> float:
+        return seconds / 4 if self.stack.mode == "EXPRESS" else seconds
 
     def _seconds(self, held: Held, verb: str) -> float:
         return self.region.seconds(self.stack.name, held.logical_id, held.type, verb)
@@ -269,8 +305,17 @@ class Resources:
         held.status, held.reason, held.changed = status, reason, self.region.clock.date()
         self._event(held.logical_id, held.physical_id, held.type, status, reason)
 
+    def _speak(self, held: Held, status: str, hook: HookAnswer) -> None:
+        self._event(held.logical_id, held.physical_id, held.type, status, "", hook)
+
     def _event(
-        self, logical_id: str, physical_id: str, kind: str, status: str, reason: str
+        self,
+        logical_id: str,
+        physical_id: str,
+        kind: str,
+        status: str,
+        reason: str,
+        hook: HookAnswer | None = None,
     ) -> None:
         stack = self.stack
         stack.events.append(
@@ -283,9 +328,7 @@ class Resources:
                 status,
                 reason,
                 stack.token,
+                stack.operation,
+                hook,
             )
         )
-
-
-def _listed(item: Any) -> list[str]:
-    return [item] if isinstance(item, str) else list(item)

@@ -8,7 +8,7 @@ each import in a parameter of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from troposphere import sns, ssm
@@ -19,16 +19,16 @@ from tapgen.cloud import DeployedStack
 from tapgen.engine import deploy as deploying
 from tapgen.engine import destroy as destroying
 from tapgen.engine import plan
-from tapgen.engine.deploy import Run
 from tapgen.engine.events import Event
-from tapgen.engine.polling import Poller, aws_pace
 from tapgen.engine.plan import Wanted
+from tapgen.engine.polling import Poller, aws_pace
+from tapgen.engine.run import Run
 from tapgen.engine.summary import Summary
 from tapgen.stack import Draft, Exported, Stack
 from twin.client import Twin
 
 ENV = "dev"
-TAGS = {"Project": "test", "Environment": ENV}
+TAGS = {"Project": "test", "Environment": ENV, "ManagedBy": "tapgen"}
 
 
 def tier(
@@ -94,6 +94,8 @@ class Scene:
     twin: Twin = field(default_factory=Twin)
     concurrency: int = 4
     runs: int = 0
+    # What else the user allows: members of ``Run``.
+    allowed: dict[str, Any] = field(default_factory=dict)
     # As the CLI does with Ctrl-C: called with each event, may raise.
     hear: Callable[[Event], None] = lambda event: None
 
@@ -107,7 +109,7 @@ class Scene:
     def run(self, recreate: Iterable[str] = ()) -> Run:
         """The next run."""
         self.runs += 1
-        return Run(
+        made = Run(
             f"r{self.runs}",
             self.cloud,
             self.region.clock,
@@ -115,6 +117,7 @@ class Scene:
             self.concurrency,
             recreate=frozenset(recreate),
         )
+        return replace(made, **self.allowed)
 
     def deploy(
         self, tiers: Sequence[Stack[Any]], *, recreate: Iterable[str] = (), **given: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twin.records import ChangeSet, Held, Stack, Version
+from twin.records import ChangeSet, Held, Operation, Stack, Version
 
 Answer = dict[str, Any]
 
@@ -36,6 +36,11 @@ def description(stack: Stack) -> Answer:
         StackStatus=stack.status,
         StackStatusReason=stack.reason,
         EnableTerminationProtection=stack.protected,
+        RoleARN=stack.role,
+        DeploymentConfig={"Mode": stack.mode} if stack.mode else None,
+        LastOperations=[
+            {"OperationType": item.type, "OperationId": item.id} for item in last(stack)
+        ],
         Description=version.document.get("Description") if version else None,
         Parameters=parameters(version) if version else None,
         Tags=tags(version) if version else None,
@@ -50,6 +55,18 @@ def description(stack: Stack) -> Answer:
             for item in stack.outputs
         ],
     )
+
+
+def last(stack: Stack) -> list[Operation]:
+    """The last attempt, newest first: a rollback stands before what it takes back
+    (awslabs/mcp#4275 shows the two).
+    """
+    found: list[Operation] = []
+    for item in reversed(stack.operations):
+        found.append(item)
+        if item.type not in ("ROLLBACK", "CONTINUE_ROLLBACK"):
+            break
+    return found
 
 
 def parameters(version: Version) -> list[Answer]:
