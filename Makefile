@@ -10,7 +10,7 @@ WORKERS ?= auto
 ENV ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo quick test fuzz lint types format render check validate readme bench lock clean
+.PHONY: help setup demo quick test faults fuzz lint types format render check validate readme bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,9 @@ demo: setup ## render, then deploy the whole pipeline on the embedded AWS
 		'$(BIN)/tapgen deploy --local --env $(ENV)    again: nothing to do' \
 		'$(BIN)/tapgen deploy --local --env two     a second environment beside it' \
 		'$(BIN)/tapgen graph --exports              who needs what of whom' \
-		'$(BIN)/tapgen local serve                  the embedded AWS for your client' \
+		'$(BIN)/tapgen local serve                  the whole system, up on this machine' \
+		'$(BIN)/tapgen local run-workflow           one execution, followed live' \
+		'$(BIN)/tapgen verify --local --env $(ENV)    whether it is what was asked for' \
 		'$(BIN)/tapgen destroy --local --env $(ENV)   take it down; says what it keeps'
 
 test: setup ## every test, with coverage
@@ -67,6 +69,9 @@ check: lint types test validate ## what CI runs
 readme: setup ## fill the generated parts of README.md
 	@$(BIN)/python tests/readme.py
 
+faults: setup ## the deploy engine among random failures, kills and throttling; prints its figures
+	@$(BIN)/python tests/faults/run.py
+
 fuzz: setup ## schemathesis against the running API, 1,000 cases and more
 	@FUZZ_EXAMPLES=110 FUZZ_CASES=1000 $(BIN)/pytest tests/gateway/test_laptop.py -k schemathesis
 
@@ -74,6 +79,8 @@ bench: setup ## speed, as ratios within one run
 	@test -x .tapgen/bench/bin/sceptre || { $(PYTHON) -m venv .tapgen/bench && \
 		.tapgen/bench/bin/python -m pip install -q --disable-pip-version-check sceptre==4.7.0 -e .; }
 	@$(BIN)/python tests/bench/run.py
+	@echo
+	@$(BIN)/python tests/bench/makespan.py
 	@echo
 	@$(BIN)/python tests/bench/api.py
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 @common.config_option
 @common.output_option("table", "json")
 def status(env: str, local: bool, profile: str | None, config: Path, form: str) -> None:
-    """Show each stack's status, and whether it runs today's template."""
-    with common.opened(env, config, local=local, profile=profile) as session:
+    """Show each stack's status, and which template it runs."""
+    with common.opened(env, config, local=local, profile=profile, surveying=True) as session:
         from tapgen import graph, stack
         from tapgen.render import as_json
 

@@ -36,8 +36,8 @@ class NothingServes(TapgenError):
     def __init__(self, env: str) -> None:
         self.env = env
         super().__init__(
-            f"nothing serves the API of {env!r}: run tapgen local serve --env {env} beside this, "
-            "and name the URL that it prints with --api-url (or API_URL)"
+            f"nothing serves the API of {env!r}: run tapgen local serve --env {env} in this "
+            "folder, or name its URL with --api-url (or API_URL)"
         )
 
 
@@ -65,7 +65,9 @@ def verify(
     whole: bool,
     form: str,
 ) -> int:
-    """Ask a deployed environment whether it is right, and change nothing.
+    """Ask a deployed environment whether it is right.
+
+    It changes nothing but with --smoke, which leaves a video and an execution.
 
     CHECK is a check's name or a group's: network, data, serving, topics, workflow, wiring,
     all-tiers. Exit status 1: a check failed, or could not be asked.
@@ -109,7 +111,7 @@ def _smoke(session: Session, env: Environment, api_url: str | None) -> Smoke:
     if api_url:
         url = api_url
     elif session.emulated:
-        url = os.environ.get("API_URL") or NothingServes(env.env)
+        url = os.environ.get("API_URL") or _served_here(env.env) or NothingServes(env.env)
     else:
         try:
             url = env.export("ApiEndpointUrl")
@@ -117,6 +119,14 @@ def _smoke(session: Session, env: Environment, api_url: str | None) -> Smoke:
             url = error
     run_id = new_run_id()
     return Smoke(env, session.services, web.send, url, session.clock, session.pace, run_id)
+
+
+def _served_here(env: str) -> str | None:
+    """Where ``tapgen local serve`` of this folder serves the environment's API, if it does."""
+    try:
+        return (common.WORK_FOLDER / "local-data" / env / "url").read_text()
+    except OSError:
+        return None
 
 
 def _show(subject: Subject, results: Sequence[Result], form: str, *, whole: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tapgen import diff, files, yaml_text
+from tapgen import diff, files, stack, yaml_text
 from tapgen.diff.findings import findings
 from tapgen.diff.moves import Side
 from tapgen.engine.plan import Action, Step, Wanted
@@ -67,7 +67,9 @@ def review(wanted: Sequence[Wanted], before: Mapping[str, Document]) -> Review:
 def _step(item: Wanted, old: Document | None, changes: diff.StackChanges) -> Step:
     if old is None:
         return Step(item.tier, item.name, Action.CREATE, "not rendered before")
-    if changes.is_empty:
+    # Anew, of what is written: the digest in a file that somebody edited is an old one.
+    then, now = (stack.digest_of(stack.sealed(each)) for each in (old, item.document))
+    if changes.is_empty or then == now:
         return Step(item.tier, item.name, Action.KEEP, "unchanged")
     return Step(item.tier, item.name, Action.UPDATE, "template")
 

@@ -31,7 +31,8 @@ class OneAtATime:
         """Do it now."""
         future: Future[None] = Future()
         try:
-            future.set_result(act(stack))
+            act(stack)
+            future.set_result(None)
         except BaseException as error:
             future.set_exception(error)
         return future

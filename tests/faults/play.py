@@ -178,6 +178,7 @@ def _comes_right(
         raise Broken(f"a new run does not come right: {repaired.summary.rows()}")
     check_truth(witness, repaired, whole=True)
     before = len(scene.region.mutations)
+    witness.begin(f"r{scene.runs + 1}")
     settled = scene.carry_out(items, scene.survey(names))
     changed = [call.operation for call in scene.region.mutations[before:]]
     if changed or not settled.summary.unchanged:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tapgen import files
 from tapgen.description import Description
 from tapgen.engine import rollout, rounds
 from tapgen.engine.events import StackFailed
@@ -59,6 +60,8 @@ PORTS = range(8080, 8100)
 MIGRATION_SECONDS = 120.0
 
 Tell = Callable[[str], object]
+# In the environment's folder, while its API is served.
+URL_FILE = "url"
 
 
 @dataclass(frozen=True)
@@ -174,9 +177,11 @@ def _brought_up(order: Order, stack: ExitStack, tell: Tell) -> Served:
     notices.listen(session.services, topics, notices.queue_name(settings.env))
     service = _service(stack, live, runtimes, folder, throttled=order.throttled)
     port = _listen(stack, service, order.api_port)
+    url = f"http://127.0.0.1:{port}/{service.api.stage}"
+    stack.enter_context(_told(folder / URL_FILE, url))
     return Served(
         env=settings.env,
-        url=f"http://127.0.0.1:{port}/{service.api.stage}",
+        url=url,
         key=next(iter(live.key_values().values()), ""),
         embedded=embedded,
         postgres=postgres,
@@ -199,6 +204,16 @@ def _check_port(port: int) -> None:
         socket.create_server((HOST, port)).close()
     except OSError:
         raise PortTaken(port) from None
+
+
+@contextmanager
+def _told(path: Path, url: str) -> Iterator[None]:
+    """Let other commands know where the API is, for as long as it is there."""
+    files.write(path, url.encode())
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
