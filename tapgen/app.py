@@ -12,15 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tapgen.stack import Scope, Stack
+from tapgen.places import API_CONTRACT, LAMBDA_SOURCE
+from tapgen.scope import Scope
+from tapgen.stack import Stack
 from tapgen.tiers import api, cache, compute, foundation, network, notification, storage, workflow
-
-PROJECT_FOLDER = Path(__file__).resolve().parent.parent
-LAMBDA_SOURCE = PROJECT_FOLDER / "lambda_src"
-TEMPLATES_FOLDER = PROJECT_FOLDER / "templates_out"
-
-# The one description of the API, shared with the function's own validation.
-API_CONTRACT = "video_metadata_api/video_api/api_model.json"
 
 
 def describe(lambda_source: Path = LAMBDA_SOURCE) -> tuple[Stack[Any], ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tapgen import names
 from tapgen.errors import UsageError
 from tapgen.resolve import Document
-from tapgen.stack import Scope
+from tapgen.scope import Scope
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,9 @@ Nothing here renders, and nothing reaches AWS.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from troposphere import (
@@ -33,19 +30,13 @@ from troposphere import (
 )
 
 from tapgen import names, policies
+from tapgen.digest import DIGEST_OUTPUT, digest
+from tapgen.scope import Scope
 
 E = TypeVar("E")
 R = TypeVar("R", bound=AWSObject)
 
-DIGEST_OUTPUT = "TemplateDigest"
 _GUARD = "OnlyRegion"
-
-
-class Scope(Enum):
-    """How often a stack stands: once per environment, or once per account and region."""
-
-    ENVIRONMENT = "environment"
-    ACCOUNT = "account"
 
 
 class Exported(ImportValue):
@@ -165,7 +156,7 @@ class Draft:
                 Condition=guard,
                 Description="Digest of the template this stack runs",
                 # Literally: a change of it alone must be a change in CloudFormation's eyes.
-                Value=_digest(self._template.to_dict()),
+                Value=digest(self._template.to_dict()),
             )
         )
         return Stack(self.tier, self.scope, self._template, exports, self._sources)
@@ -188,25 +179,3 @@ def _written_at() -> str:
         frame = frame.f_back
     module = str(frame.f_globals.get("__name__", "")).replace(".", "/")
     return f"{module}.py:{frame.f_lineno}"
-
-
-def _digest(document: Mapping[str, Any]) -> str:
-    """Of everything but the digest itself."""
-    outputs = {k: item for k, item in document.get("Outputs", {}).items() if k != DIGEST_OUTPUT}
-    bare = {**document, "Outputs": outputs}
-    # 64 bits: the digest tells two versions of one template apart, it guards against nobody.
-    text = json.dumps(bare, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
-    """``document``, with the digest that belongs to it: for a variant of a finished template."""
-    outputs = document.get("Outputs", {})
-    seal = {**outputs.get(DIGEST_OUTPUT, {}), "Value": _digest(document)}
-    return {**document, "Outputs": {**outputs, DIGEST_OUTPUT: seal}}
-
-
-def digest_of(document: Mapping[str, Any]) -> str | None:
-    """The digest that a finished template carries; None for a template that tapgen did not make."""
-    found = document.get("Outputs", {}).get(DIGEST_OUTPUT, {}).get("Value")
-    return found if isinstance(found, str) else None

@@ -27,7 +27,7 @@ import pytest
 from click.testing import CliRunner
 from local_aws import pass_coverage_on
 
-from tapgen import app, package
+from tapgen import package, places
 from tapgen.cli import main
 from tapgen.local.lease import PASSED_ON, Embedded
 
@@ -132,8 +132,8 @@ def ended(process: subprocess.Popen[str]) -> Told:
 def packages() -> Path:
     """The project's own store of Lambda packages, filled: what a test would build, it finds."""
     store = PROJECT / ".tapgen" / "packages"
-    for name in package.discover(app.LAMBDA_SOURCE):
-        package.build(name, app.LAMBDA_SOURCE, store)
+    for name in package.discover(places.LAMBDA_SOURCE):
+        package.build(name, places.LAMBDA_SOURCE, store)
     return store
 
 

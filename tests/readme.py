@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from tapgen import app, graph_text, settings
 from tapgen.cli import main as tapgen
-from tapgen.stack import Scope
+from tapgen.scope import Scope
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 

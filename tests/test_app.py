@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from tapgen import app, graph
-from tapgen.stack import Exported, Scope
+from tapgen import app, graph, places
+from tapgen.scope import Scope
+from tapgen.stack import Exported
 
 TIERS = {
     "foundation",
@@ -116,7 +117,7 @@ def refuse(event, arguments):
         raise RuntimeError(f"describing wrote: {arguments}")
 
 sys.addaudithook(refuse)
-from tapgen import app, render
+from tapgen import app, places, render
 texts = render.texts(app.documents())
 loaded = {name.partition(".")[0] for name in sys.modules}
 print(sorted(texts), sorted(loaded & {"boto3", "botocore", "cfnlint", "ministack", "rich"}))
@@ -127,7 +128,7 @@ def test_describing_needs_no_network_no_credentials_and_writes_nothing(tmp_path:
     ran = subprocess.run(
         [sys.executable, "-B", "-c", ALONE],
         # No HOME, no AWS_…: nothing to find credentials or a region with.
-        env={"PATH": os.defpath, "PYTHONPATH": str(app.PROJECT_FOLDER)},
+        env={"PATH": os.defpath, "PYTHONPATH": str(places.PROJECT_FOLDER)},
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -151,9 +152,9 @@ def test_the_hook_that_guards_describing_does_bite(tmp_path: Path) -> None:
 
 def test_the_api_follows_the_contract_that_it_is_handed(tmp_path: Path) -> None:
     source = tmp_path / "lambda_src"
-    target = source / app.API_CONTRACT
+    target = source / places.API_CONTRACT
     target.parent.mkdir(parents=True)
-    shutil.copy(app.LAMBDA_SOURCE / app.API_CONTRACT, target)
+    shutil.copy(places.LAMBDA_SOURCE / places.API_CONTRACT, target)
     contract = json.loads(target.read_text())
 
     same = app.documents(app.describe(source))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tapgen import app, package
+from tapgen import package, places
 from tapgen.engine import assets
 from tapgen.engine.assets import Asset, BucketNotImported, UnknownPackage
 
@@ -88,7 +88,7 @@ def test_a_package_needs_a_bucket_that_some_stack_exports() -> None:
 def test_the_real_functions_run_the_package_of_lambda_src(
     documents: dict[str, dict[str, Any]],
 ) -> None:
-    found = assets.needed(documents, package.discover(app.LAMBDA_SOURCE))
+    found = assets.needed(documents, package.discover(places.LAMBDA_SOURCE))
 
     assert found == (
         Asset(

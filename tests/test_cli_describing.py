@@ -10,7 +10,7 @@ import pytest
 import yaml
 from command_line import PROJECT, CommandLine, files_below, plain
 
-from tapgen import app
+from tapgen import places
 
 TIERS = ("api", "cache", "compute", "foundation", "network", "notification", "storage", "workflow")
 
@@ -292,7 +292,7 @@ def test_commands_work_from_any_folder_and_leave_nothing_there(offline: CommandL
 
 
 def test_the_described_order_is_the_committed_one() -> None:
-    committed = sorted(path.stem for path in app.TEMPLATES_FOLDER.glob("*.yaml"))
+    committed = sorted(path.stem for path in places.TEMPLATES_FOLDER.glob("*.yaml"))
 
     assert committed == list(TIERS)
 

@@ -15,7 +15,7 @@ from command_on_twin import Desk, desk
 
 from tapgen import yaml_text
 from tapgen.commands import guarding
-from tapgen.stack import sealed
+from tapgen.digest import sealed
 
 __all__ = ["desk"]
 

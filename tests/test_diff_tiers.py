@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from tapgen import diff, names, stack, yaml_text
+from tapgen import diff, names, yaml_text
 from tapgen.diff import AfterApply, Side, StackChanges
 from tapgen.diff.compare import DIGEST
+from tapgen.digest import DIGEST_OUTPUT
 
 Documents = dict[str, dict[str, Any]]
 ENV = {names.SUFFIX: "dev"}
@@ -35,7 +36,7 @@ def replaced(changes: StackChanges) -> set[str]:
 
 
 def test_the_digest_is_found_by_the_name_that_drafts_give_it() -> None:
-    assert DIGEST == stack.DIGEST_OUTPUT
+    assert DIGEST == DIGEST_OUTPUT
 
 
 def test_no_tier_differs_from_itself_nor_from_its_rendered_text(documents: Documents) -> None:

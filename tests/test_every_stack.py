@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 
 from tapgen import app, names, render, validate
-from tapgen.stack import DIGEST_OUTPUT, Scope, Stack, digest_of
+from tapgen.digest import DIGEST_OUTPUT, digest_of
+from tapgen.scope import Scope
+from tapgen.stack import Stack
 
 STACKS = app.describe()
 DOCUMENTS = app.documents(STACKS)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tapgen import stack, yaml_text
+from tapgen import yaml_text
 from tapgen.cloud import DeployedStack
+from tapgen.digest import DIGEST_OUTPUT, digest_of, sealed
 from tapgen.engine import phases, plan, variants
 from tapgen.engine.plan import Wanted
 from tapgen.resolve import Document
@@ -30,8 +31,8 @@ def document(
     resources: Mapping[str, Any], outputs: Mapping[str, Any] | None = None, **sections: Any
 ) -> Document:
     parameters = {**SUFFIX, **sections.pop("Parameters", {})}
-    shown = {**(outputs or {}), stack.DIGEST_OUTPUT: {"Value": "x"}}
-    return stack.sealed(
+    shown = {**(outputs or {}), DIGEST_OUTPUT: {"Value": "x"}}
+    return sealed(
         {"Parameters": parameters, "Resources": dict(resources), "Outputs": shown, **sections}
     )
 
@@ -124,7 +125,7 @@ def test_importers_of_a_changing_value_hold_it_literally_in_the_template_they_ru
     assert rule["Properties"] == {"Topic": "arn:topic"}
     # Something that CloudFormation always takes for a change, and that changes nothing.
     assert rule["Metadata"] == {"HeldLiterally": ["tap-dev-Topic"]}
-    assert stack.digest_of(held.document) != stack.digest_of(USER)
+    assert digest_of(held.document) != digest_of(USER)
     assert deploy.wanted == (maker, user)
 
 
@@ -257,7 +258,7 @@ def test_an_export_that_another_stack_takes_over_is_released_first() -> None:
     (held,) = release.wanted
     assert (release.title, release.still) == ("release", True)
     assert held.document["Resources"] == OLD["Resources"]
-    assert list(held.document["Outputs"]) == [stack.DIGEST_OUTPUT]
+    assert list(held.document["Outputs"]) == [DIGEST_OUTPUT]
     assert held.request.parameters == {"EnvironmentSuffix": "dev", "Name": "old"}
     assert deploy.wanted == (maker, taker)
 
@@ -277,9 +278,7 @@ def test_a_value_that_cloudformation_hides_is_never_repeated_as_stars() -> None:
         Password="****",
     )
 
-    rounds = phases.phases(
-        [wanted("maker", body), item], now, {"tap-dev-maker": ["tap-dev-Topic"]}
-    )
+    rounds = phases.phases([wanted("maker", body), item], now, {"tap-dev-maker": ["tap-dev-Topic"]})
 
     detached = rounds[0].wanted[0].request
     assert rounds[0].title == "detach"

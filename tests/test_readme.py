@@ -15,7 +15,7 @@ from readme import README, filled
 
 from tapgen import app, settings
 from tapgen.cli import main
-from tapgen.stack import Scope
+from tapgen.scope import Scope
 
 TEXT = README.read_text(encoding="utf-8")
 

@@ -12,14 +12,15 @@ import pytest
 from twin import Account, faults
 from twin.stage import AWS_TIMES, REAL, Stage
 
-from tapgen import graph, stack
+from tapgen import graph
 from tapgen.description import Description, UnknownTier
+from tapgen.digest import sealed
 from tapgen.engine import destroy, rollout, rounds
 from tapgen.engine.events import Migrated, MonitoringTrouble, StackFailed, StackStarted
 from tapgen.engine.plan import Action
 from tapgen.engine.rollout import MissingProducer, Rollout
 from tapgen.engine.rounds import NoBucket
-from tapgen.stack import Scope
+from tapgen.scope import Scope
 
 
 def parameters(planned: Rollout, stack: str) -> Mapping[str, str]:
@@ -395,7 +396,7 @@ def test_the_plan_is_told_in_dependency_order(packages: Path) -> None:
 def test_a_long_template_goes_through_the_bucket_and_the_rest_does_not(packages: Path) -> None:
     long = dict(REAL.documents["notification"])
     long["Metadata"] = {**long.get("Metadata", {}), "Padding": ["x" * 100] * 700}
-    documents = {**REAL.documents, "notification": stack.sealed(long)}
+    documents = {**REAL.documents, "notification": sealed(long)}
     stage = Stage(description=Description(documents, REAL.scopes))
     stage.roll_out(stage.prepare(packages, "foundation"))
 
@@ -418,7 +419,7 @@ def test_a_long_template_without_a_bucket_fails_its_stack_and_says_what_to_deplo
 ) -> None:
     long = dict(REAL.documents["notification"])
     long["Metadata"] = {**long.get("Metadata", {}), "Padding": ["x" * 100] * 700}
-    documents = {**REAL.documents, "notification": stack.sealed(long)}
+    documents = {**REAL.documents, "notification": sealed(long)}
     stage = Stage(description=Description(documents, REAL.scopes))
     planned = stage.prepare(packages, "notification")
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from troposphere import Equals, Ref, s3, sqs
 
-from tapgen import policies, stack
-from tapgen.stack import Draft, Exported, Scope
+from tapgen import digest, policies, stack
+from tapgen.digest import digest_of, sealed
+from tapgen.scope import Scope
+from tapgen.stack import Draft, Exported
 
 GUARD = {
     "Fn::Equals": [
@@ -26,7 +28,7 @@ def finished(draft: Draft) -> dict[str, Any]:
 def test_an_empty_draft_has_suffix_form_region_guard_and_digest() -> None:
     document = finished(Draft("queue", "Queue: jobs to come"))
 
-    digest = stack.digest_of(document)
+    digest = digest_of(document)
     assert document == {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "Queue: jobs to come",
@@ -193,7 +195,7 @@ def test_the_digest_changes_with_anything_in_the_template_and_with_nothing_else(
     def digest(purpose: str, value: str) -> str | None:
         draft = Draft("queue", purpose)
         draft.output("Where", value, "For people")
-        return stack.digest_of(finished(draft))
+        return digest_of(finished(draft))
 
     first = digest("Queue", "here")
 
@@ -205,8 +207,8 @@ def test_the_digest_changes_with_anything_in_the_template_and_with_nothing_else(
 
 
 def test_the_digest_does_not_depend_on_the_order_of_keys() -> None:
-    assert stack._digest({"a": 1, "b": [1, 2]}) == stack._digest({"b": [1, 2], "a": 1})
-    assert stack._digest({"a": [1, 2]}) != stack._digest({"a": [2, 1]})
+    assert digest.digest({"a": 1, "b": [1, 2]}) == digest.digest({"b": [1, 2], "a": 1})
+    assert digest.digest({"a": [1, 2]}) != digest.digest({"a": [2, 1]})
 
 
 @pytest.mark.parametrize(
@@ -219,7 +221,7 @@ def test_the_digest_does_not_depend_on_the_order_of_keys() -> None:
     ],
 )
 def test_a_template_of_somebody_else_has_no_digest(document: dict[str, Any]) -> None:
-    assert stack.digest_of(document) is None
+    assert digest_of(document) is None
 
 
 def test_a_finished_stack_is_frozen() -> None:
@@ -239,9 +241,9 @@ def test_a_sealed_variant_carries_the_digest_of_what_it_has_become() -> None:
     here, there = draft("here"), draft("there")
     variant = {**here, "Outputs": {**here["Outputs"], "Where": there["Outputs"]["Where"]}}
 
-    assert stack.sealed(here) == here
-    assert stack.digest_of(variant) == stack.digest_of(here)
-    assert stack.sealed(variant) == there
+    assert sealed(here) == here
+    assert digest_of(variant) == digest_of(here)
+    assert sealed(variant) == there
 
 
 def test_a_resource_remembers_the_line_that_wrote_it_down() -> None:

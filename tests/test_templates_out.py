@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tapgen import app, render
+from tapgen import places, render
 
 OTHER_PYTHONS = ("python3.12", "python3.13", "python3.14")
 
@@ -19,7 +19,7 @@ OTHER_PYTHONS = ("python3.12", "python3.13", "python3.14")
 def test_the_committed_templates_are_what_the_code_describes(
     documents: dict[str, dict[str, Any]],
 ) -> None:
-    stale = render.stale(render.texts(documents), app.TEMPLATES_FOLDER)
+    stale = render.stale(render.texts(documents), places.TEMPLATES_FOLDER)
 
     told = [f"{item.path.name} ({item.why})" for item in stale]
     assert not stale, f"{', '.join(told)}: run `make render`, read the diff, commit it"
@@ -29,7 +29,7 @@ def test_a_template_that_was_changed_by_hand_is_found(
     tmp_path: Path, documents: dict[str, dict[str, Any]]
 ) -> None:
     folder = tmp_path / "templates_out"
-    shutil.copytree(app.TEMPLATES_FOLDER, folder)
+    shutil.copytree(places.TEMPLATES_FOLDER, folder)
     path = folder / "network.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("10.0.0.0/16", "10.1.0.0/16"))
 
@@ -44,7 +44,7 @@ def check(python: str, seed: str, form: str, folder: Path) -> subprocess.Popen[s
     command = [python, "-m", "tapgen", "render", "--check", "--format", form, "--out", str(folder)]
     return subprocess.Popen(
         command,
-        env={"PATH": os.defpath, "PYTHONPATH": str(app.PROJECT_FOLDER), "PYTHONHASHSEED": seed},
+        env={"PATH": os.defpath, "PYTHONPATH": str(places.PROJECT_FOLDER), "PYTHONHASHSEED": seed},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -57,8 +57,8 @@ def test_any_hash_seed_renders_the_same_bytes(
     for name, text in render.texts(documents, "json").items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     running = [
-        check(sys.executable, "0", "yaml", app.TEMPLATES_FOLDER),
-        check(sys.executable, "1", "yaml", app.TEMPLATES_FOLDER),
+        check(sys.executable, "0", "yaml", places.TEMPLATES_FOLDER),
+        check(sys.executable, "1", "yaml", places.TEMPLATES_FOLDER),
         check(sys.executable, "4242", "json", tmp_path),
     ]
 
@@ -78,6 +78,6 @@ def test_another_python_renders_the_same_bytes(python: str) -> None:
         why = (tried.stderr.strip().splitlines() or ["it does not start"])[0]
         pytest.skip(f"{python} cannot import what rendering needs: {why}")
 
-    process = check(found, "7", "yaml", app.TEMPLATES_FOLDER)
+    process = check(found, "7", "yaml", places.TEMPLATES_FOLDER)
 
     assert (process.communicate()[0], process.returncode) == ("", 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tapgen import app
+from tapgen import places
 from tapgen.tiers import network
 
 MISSPELT = Path(__file__).with_name("typing_misspelt.py")
@@ -30,7 +30,7 @@ def test_every_misspelt_line_is_refused_by_mypy_for_the_reason_it_names(tmp_path
     # The project's own settings and cache: the second run takes a second.
     ran = subprocess.run(
         [sys.executable, "-m", "mypy", "--no-error-summary", str(bare)],
-        cwd=app.PROJECT_FOLDER,
+        cwd=places.PROJECT_FOLDER,
         capture_output=True,
         text=True,
         check=False,

@@ -81,6 +81,16 @@ def output_option(*forms: str) -> Callable[[F], F]:
     )
 
 
+def describe_for_aws() -> Description:
+    """Everything the code describes, as ``describe`` has it, or as it was kept since."""
+    if "tapgen.app" in sys.modules:
+        # Loaded already, and perhaps changed by whoever did that: nothing to save.
+        return describe()
+    from tapgen import described
+
+    return described.kept(WORK_FOLDER / "described.json", describe)
+
+
 def describe() -> Description:
     """Everything the code describes."""
     from tapgen import app
@@ -95,7 +105,7 @@ def settings_of(
 ) -> Settings:
     """The environment's settings, from the file, the variables and the flags."""
     from tapgen import settings
-    from tapgen.stack import Scope
+    from tapgen.scope import Scope
 
     documents = [
         document

@@ -32,7 +32,7 @@ def render(
         raise click.UsageError("--check compares files and --stdout writes none: choose one.")
     # A short life with much to build and nothing to throw away: collecting costs a tenth of it.
     gc.disable()
-    from tapgen import app
+    from tapgen import places
     from tapgen import render as rendering
 
     description = common.describe()
@@ -43,7 +43,7 @@ def render(
             # A document separator, so that several are still one YAML stream.
             click.echo(("---\n" if form == "yaml" and len(wanted) > 1 else "") + text, nl=False)
         return Exit.DONE
-    folder = out or _as_seen(app.TEMPLATES_FOLDER)
+    folder = out or _as_seen(places.TEMPLATES_FOLDER)
     stale = rendering.stale(wanted, folder, whole=not tiers)
     if check:
         for item in stale:
@@ -139,11 +139,11 @@ def validate(folder: Path | None, form: str) -> int:
 )
 def package(names: tuple[str, ...], out: Path) -> None:
     """Build the Lambda packages of lambda_src that changed."""
-    from tapgen import app
     from tapgen import package as packaging
+    from tapgen import places
 
-    found = names or packaging.discover(app.LAMBDA_SOURCE)
-    built = [packaging.build(name, app.LAMBDA_SOURCE, out) for name in found]
+    found = names or packaging.discover(places.LAMBDA_SOURCE)
+    built = [packaging.build(name, places.LAMBDA_SOURCE, out) for name in found]
     click.echo(packaging.listing(built))
 
 

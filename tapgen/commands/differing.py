@@ -36,16 +36,16 @@ def diff(
     form: str,
 ) -> int:
     """Show what a change of the code changes in the stacks; needs no AWS."""
-    from tapgen import app, names, render
+    from tapgen import names, places, render
     from tapgen.commands import planning
     from tapgen.engine import offline, plan, review, rollout
-    from tapgen.stack import Scope
+    from tapgen.scope import Scope
 
     names.checked_suffix(env)
     description = common.describe()
     chosen = rollout.selected(description, tiers)
     settings = common.settings_of(env, description, config)
-    before = offline.templates(against or str(app.TEMPLATES_FOLDER), app.TEMPLATES_FOLDER)
+    before = offline.templates(against or str(places.TEMPLATES_FOLDER), places.TEMPLATES_FOLDER)
     unknown = {
         title: _UNKNOWN
         for tier in chosen

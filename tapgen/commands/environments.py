@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def status(env: str, local: bool, profile: str | None, config: Path, form: str) -> None:
     """Show each stack's status, and which template it runs."""
     with common.opened(env, config, local=local, profile=profile, surveying=True) as session:
-        from tapgen import graph, stack
+        from tapgen import graph
+        from tapgen.digest import digest_of
         from tapgen.render import as_json
 
         description = common.describe()
@@ -36,7 +37,7 @@ def status(env: str, local: bool, profile: str | None, config: Path, form: str) 
     rows = []
     for tier in order:
         deployed = found[name_of[tier]]
-        digest = stack.digest_of(description.documents[tier])
+        digest = digest_of(description.documents[tier])
         rows.append((tier, name_of[tier], *_state(deployed, digest)))
     if form == "json":
         keys = ("tier", "stack", "status", "template", "changed")
@@ -120,7 +121,7 @@ class NotDeployed(TapgenError):
 
 
 def _state(deployed: DeployedStack | None, digest: str | None) -> tuple[str, str, str]:
-    from tapgen.stack import DIGEST_OUTPUT
+    from tapgen.digest import DIGEST_OUTPUT
 
     if deployed is None:
         return "not deployed", "", ""

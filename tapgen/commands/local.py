@@ -71,13 +71,13 @@ def serve(
     names.checked_suffix(env)
     from tapgen.local.gateway import laptop
 
-    description, places = common.describe(), _places()
+    description, where = common.describe(), _places()
     settings = common.settings_of(env, description, config)
-    order = laptop.Order(description, settings, places, port, api_port, throttled=not no_throttle)
+    order = laptop.Order(description, settings, where, port, api_port, throttled=not no_throttle)
     try:
         with laptop.served(order, common.say) as up:
             _announce(up)
-            laptop.wait(up, places.embedded, common.say)
+            laptop.wait(up, where.embedded, common.say)
     except KeyboardInterrupt:
         return
 
@@ -140,15 +140,15 @@ def openapi(write: bool, check: bool) -> int:
     """
     import json
 
-    from tapgen import app, files
+    from tapgen import files, places
     from tapgen import openapi as describing
 
-    contract = json.loads((app.LAMBDA_SOURCE / app.API_CONTRACT).read_bytes())
+    contract = json.loads((places.LAMBDA_SOURCE / places.API_CONTRACT).read_bytes())
     text = describing.text(describing.document(contract, common.describe().documents["api"]))
     if not (write or check):
         click.echo(text, nl=False)
         return Exit.DONE
-    path = app.LAMBDA_SOURCE / "video_metadata_api" / "openapi.yaml"
+    path = places.LAMBDA_SOURCE / "video_metadata_api" / "openapi.yaml"
     fresh = files.read_text(path) == text
     if check and not fresh:
         common.say(f"{path} is stale: run tapgen openapi --write")
@@ -160,14 +160,14 @@ def openapi(write: bool, check: bool) -> int:
 
 
 def _places() -> Places:
-    from tapgen import app
+    from tapgen import places
     from tapgen.local.gateway.laptop import Places
 
     return Places(
         embedded=common.WORK_FOLDER / "local",
         data=common.WORK_FOLDER / "local-data",
         packages=common.WORK_FOLDER / "packages",
-        lambda_source=app.LAMBDA_SOURCE,
+        lambda_source=places.LAMBDA_SOURCE,
     )
 
 

@@ -141,7 +141,7 @@ def _stacks(
 
     Raises ``UnknownTier``.
     """
-    from tapgen.stack import Scope
+    from tapgen.scope import Scope
 
     by_tier = {
         stack.name.removeprefix(f"{names.PROJECT}-{env}-"): stack

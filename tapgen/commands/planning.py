@@ -167,13 +167,13 @@ def prepared(
 
     ``method`` is ``--method``'s, ``alias`` an ``alias_of`` the session.
     """
-    from tapgen import app
+    from tapgen import places
     from tapgen.cloud import Manner
     from tapgen.engine import review, rollout
     from tapgen.engine.exact import Asker
     from tapgen.engine.plan import Action
 
-    description = common.describe()
+    description = common.describe_for_aws()
     description.chosen(tiers)
     settings = common.settled(session, env, description, config, flags)
     planned = rollout.prepare(
@@ -181,7 +181,7 @@ def prepared(
         description,
         settings,
         tiers,
-        lambda_source=app.LAMBDA_SOURCE,
+        lambda_source=places.LAMBDA_SOURCE,
         packages_folder=common.WORK_FOLDER / "packages",
     )
     common.remember_stacks(env, list(planned.deployed))

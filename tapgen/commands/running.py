@@ -172,6 +172,6 @@ def stacks_of(session: Session, env: str) -> list[DeployedStack]:
 
 def outputs_of(values: Any) -> list[tuple[str, str]]:
     """What a stack shows to people: everything but the digest of its template."""
-    from tapgen.stack import DIGEST_OUTPUT
+    from tapgen.digest import DIGEST_OUTPUT
 
     return [(key, value) for key, value in values.items() if key != DIGEST_OUTPUT]

@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
-from tapgen import diff, files, stack, yaml_text
+from tapgen import diff, files, yaml_text
 from tapgen.diff.findings import findings
 from tapgen.diff.moves import Side
+from tapgen.digest import digest_of, sealed
 from tapgen.engine.plan import Action, Step, Wanted
 from tapgen.engine.review import Review, Reviewed, Source
 from tapgen.errors import UsageError
@@ -68,7 +69,7 @@ def _step(item: Wanted, old: Document | None, changes: diff.StackChanges) -> Ste
     if old is None:
         return Step(item.tier, item.name, Action.CREATE, "not rendered before")
     # Anew, of what is written: the digest in a file that somebody edited is an old one.
-    then, now = (stack.digest_of(stack.sealed(each)) for each in (old, item.document))
+    then, now = (digest_of(sealed(each)) for each in (old, item.document))
     if changes.is_empty or then == now:
         return Step(item.tier, item.name, Action.KEEP, "unchanged")
     return Step(item.tier, item.name, Action.UPDATE, "template")

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from tapgen import names, stack
+from tapgen import names
 from tapgen.cloud import DeployedStack, Request
 from tapgen.diff.values import hidden
+from tapgen.digest import DIGEST_OUTPUT, digest_of
 from tapgen.errors import TapgenError
 from tapgen.resolve import Document
 
@@ -170,8 +171,8 @@ def differences(item: Wanted, deployed: DeployedStack) -> list[str]:
     ``capability X``; or nothing.
     """
     found = []
-    digest = stack.digest_of(item.document)
-    if digest is None or deployed.outputs.get(stack.DIGEST_OUTPUT) != digest:
+    digest = digest_of(item.document)
+    if digest is None or deployed.outputs.get(DIGEST_OUTPUT) != digest:
         found.append("template")
     found += _differing("parameter", item.request.parameters, deployed.parameters)
     found += _differing("tag", item.request.tags, deployed.tags)

@@ -15,6 +15,7 @@ from pathlib import Path
 from tapgen import graph, names, package, render
 from tapgen.cloud import DeployedStack
 from tapgen.description import Description
+from tapgen.digest import DIGEST_OUTPUT, digest_of
 from tapgen.engine import assets, plan, preflight
 from tapgen.engine.assets import Asset
 from tapgen.engine.plan import Step, Wanted
@@ -22,9 +23,9 @@ from tapgen.engine.preflight import Database, Version
 from tapgen.errors import TapgenError
 from tapgen.package import Package
 from tapgen.resolve import Document
+from tapgen.scope import Scope
 from tapgen.session import Session
 from tapgen.settings import Settings
-from tapgen.stack import DIGEST_OUTPUT, Scope, digest_of
 
 # Stack tags spread to every resource that takes tags, so nothing volatile is among them.
 PROJECT_TAGS = {

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tapgen import stack, yaml_text
+from tapgen import yaml_text
 from tapgen.cloud import CloudFormation, DeployedStack
+from tapgen.digest import digest_of, sealed
 from tapgen.engine.exact import Answer, Asker
 from tapgen.engine.plan import Wanted
 
@@ -40,7 +41,7 @@ def doubts(
 
 def _of_template(item: Wanted, text: str) -> list[str]:
     document = yaml_text.load(text)
-    if stack.digest_of(stack.sealed(document)) == stack.digest_of(item.document):
+    if digest_of(sealed(document)) == digest_of(item.document):
         return []
     return ["its template was changed, though its digest was not"]
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tapgen import graph, render, stack
+from tapgen import digest, graph, render
 from tapgen.cloud import DeployedStack
 from tapgen.diff import values
 from tapgen.engine import plan
@@ -127,7 +127,7 @@ def _variant(
     tags: Mapping[str, str],
     previous: frozenset[str],
 ) -> Wanted:
-    sealed = stack.sealed(document)
+    sealed = digest.sealed(document)
     request = replace(
         item.request,
         written=lambda: render.text(sealed),

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tapgen import app, resolve
+from tapgen import app, places, resolve
 from tapgen.local.gateway import description
 from tapgen.local.gateway.listener import listening
 from tapgen.local.gateway.reading import Live
@@ -25,7 +25,7 @@ KEY = "key-of-a-benchmark-with-thirty-letters"
 def main() -> None:
     """Serve until standard input ends."""
     environ = json.loads(sys.stdin.readline())
-    source = app.LAMBDA_SOURCE / "video_metadata_api"
+    source = places.LAMBDA_SOURCE / "video_metadata_api"
     documents = app.documents()
     live = Live(
         parameters={"EnvironmentSuffix": ENV, "VideoMetadataApiCodeKey": "-"},

@@ -71,7 +71,7 @@ def late(url: str) -> Iterator[str]:
                 self.wfile.write(content)
             connection.close()
 
-        do_GET = do_PUT = do_HEAD = do_POST
+        do_GET = do_PUT = do_HEAD = do_POST  # noqa: N815 - the handler's own names
 
         def log_message(self, *_: object) -> None:
             """Nothing to tell."""

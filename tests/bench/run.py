@@ -16,9 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from far import far
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 TAPGEN = str(Path(sys.executable).with_name("tapgen"))
@@ -32,6 +34,11 @@ FLOOR_DEPLOY = (
     "from botocore.config import Config\n"
     "c = boto3.client('sts', 'ap-northeast-1', config=Config(retries={'total_max_attempts': 1}))\n"
     "c.get_caller_identity()\n"
+)
+FLOOR_ANSWER = (
+    "import boto3\n"
+    "c = boto3.client('cloudformation', 'ap-northeast-1')\n"
+    "c.describe_stacks(StackName='tap-bench-network')\n"
 )
 
 
@@ -50,9 +57,9 @@ def main() -> None:
     """Run every comparison and print a line for each."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 11
     subprocess.run([PYTHON, "-m", "compileall", "-q", str(PROJECT / "tapgen")], check=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, far(Path(folder), "bench") as variables:
         print(f"{'':34}{'ratio':>7}  {'aim':<8} against")  # noqa: T201
-        for comparison in comparisons(Path(folder)):
+        for comparison in [*comparisons(Path(folder)), nothing_to_do(Path(folder), variables)]:
             ratio = compare(comparison, runs)
             print(f"{comparison.name:<34}{ratio:>7.2f}  {comparison.limit:<8} {comparison.floor}")  # noqa: T201
         peer = sceptre(Path(folder), runs)
@@ -93,6 +100,23 @@ def comparisons(folder: Path) -> list[Comparison]:
             lambda: to_first_call([PYTHON, "-c", FLOOR_DEPLOY]),
         ),
     ]
+
+
+def nothing_to_do(folder: Path, variables: Mapping[str, str]) -> Comparison:
+    """A deploy of an environment at rest, from start to end, on an AWS that is 60 ms away."""
+
+    def timed_there(command: list[str]) -> float:
+        started = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True, env=variables, cwd=folder)
+        return time.perf_counter() - started
+
+    return Comparison(
+        "tapgen deploy, nothing to do",
+        "import boto3, one client, one call, its answer 60 ms away",
+        "<= 1.25",
+        lambda: timed_there([TAPGEN, "deploy", "--env", "bench", "--yes"]),
+        lambda: timed_there([PYTHON, "-c", FLOOR_ANSWER]),
+    )
 
 
 def compare(comparison: Comparison, runs: int) -> float:

@@ -19,6 +19,7 @@ from faults.scenario import Cut, Scenario, Trouble
 from faults.witness import PREFIX, Broken, Witness, check_nothing_left, check_truth, let_go
 from tapgen.engine import deploy as deploying
 from tapgen.engine import destroy as destroying
+from tapgen.engine.orders import Orders
 from tapgen.engine.plan import Wanted
 from tapgen.engine.summary import Summary
 from tapgen.errors import Exit
@@ -71,6 +72,7 @@ def calm(scene: Scene) -> None:
     scene.region.faults.interrupt = lambda operation, moment: None
     scene.region.watch = lambda call: None
     scene.hear = lambda event: None
+    scene.allowed = {key: item for key, item in scene.allowed.items() if key != "orders"}
     scene.region.stale_seconds = scene.region.events_late = 0.0
     scene.region.repeats = True
 
@@ -92,7 +94,18 @@ def cut_off(scene: Scene, cut: Cut) -> None:
         if seen == cut.at + 1:
             raise KeyboardInterrupt
 
-    if cut.how == "closed":
+    orders = Orders()
+
+    def cancel(_: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == cut.at + 1:
+            orders.cancel, orders.delete_creating = True, cut.moment == "after"
+
+    if cut.how == "cancelled":
+        scene.allowed = {**scene.allowed, "orders": orders}
+        scene.hear = cancel
+    elif cut.how == "closed":
         scene.hear = close
     elif cut.how:
         scene.region.faults.interrupt = strike
@@ -113,9 +126,11 @@ def _deployed(scenario: Scenario) -> Played:
     upset(scene, scenario.trouble, scenario.seed)
     cut_off(scene, scenario.cut)
     witness.begin(f"r{scene.runs + 1}")
+    witness.cancelling = scenario.cut.how == "cancelled"
 
-    ended = runs_to_its_end(lambda: scene.carry_out(items, survey))
+    ended = runs_to_its_end(lambda: scene.carry_out(items, survey)) and not cancelled(scene)
 
+    witness.cancelling = False
     played = Played(scene.region.faults.struck, "" if ended else scenario.cut.how)
     played.calls = len(scene.region.calls)
     _judge(scene, scenario, witness, ended=ended)
@@ -147,6 +162,12 @@ def runs_to_its_end(run: Any) -> bool:
     except (Killed, KeyboardInterrupt):
         return False
     return True
+
+
+def cancelled(scene: Scene) -> bool:
+    """Whether the order to cancel was given."""
+    orders = scene.allowed.get("orders")
+    return isinstance(orders, Orders) and orders.cancel
 
 
 def _judge(scene: Scene, scenario: Scenario, witness: Witness, *, ended: bool) -> None:
@@ -243,7 +264,7 @@ def _destroyed(scenario: Scenario) -> Played:
 
     ended = runs_to_its_end(
         lambda: scene.follow(destroying.destroy(scene.run(), looked, links), names)
-    )
+    ) and not cancelled(scene)
 
     played = Played(scene.region.faults.struck, "" if ended else scenario.cut.how)
     played.calls = len(scene.region.calls)

@@ -10,7 +10,7 @@ from twin.region import READS, Call
 from twin.rounds import Part, Rounds, imports_of
 from twin.scene import Outcome
 
-from faults.play import Played, calm, cut_off, runs_to_its_end, upset
+from faults.play import Played, calm, cancelled, cut_off, runs_to_its_end, upset
 from faults.scenario import Cut, Trouble, draw_cut, draw_edges
 from faults.witness import PREFIX, Broken, Witness, check_nothing_left, check_truth
 from tapgen.cloud import ExpiredCredentials
@@ -97,9 +97,11 @@ def play_rounds(day: Moving) -> Played:
     upset(stage, day.trouble, day.seed)
     cut_off(stage, day.cut)
     _watch(stage, witness)
+    witness.cancelling = day.cut.how == "cancelled"
 
     try:
         ended = runs_to_its_end(lambda: stage.carry_out_plan(planned, seen))
+        ended = ended and not cancelled(stage)
     except ExpiredCredentials:
         # Between two rounds there is no stack to fail for it: the command ends with the error.
         ended = False

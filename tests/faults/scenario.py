@@ -9,10 +9,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-TIERS = "abcdef"
-# What a run can be stopped by: Ctrl-C in a call, its events not being asked for any more, and the
-# process being gone.
-CUTS = ("interrupted", "closed", "killed")
+from twin.graphs import TIERS, producers_of
+
+__all__ = [
+    "CUTS",
+    "TIERS",
+    "Cut",
+    "Scenario",
+    "Trouble",
+    "draw",
+    "draw_cut",
+    "draw_edges",
+    "draw_trouble",
+    "producers_of",
+]
+
+# What a run can be stopped by: Ctrl-C in a call, its events not being asked for any more, the
+# process being gone, and the order to cancel what it began.
+CUTS = ("interrupted", "closed", "killed", "cancelled")
 # Somebody's operations and failures that a run may find.
 FOUND_NEW: tuple[str, ...] = (
     "REVIEW_IN_PROGRESS",
@@ -158,12 +172,6 @@ def draw_cut(rng: Random) -> Cut:
         rng.choice(["before", "after"]),
         rng.choice([0.0, 5.0, 60.0, 10_000.0]),
     )
-
-
-def producers_of(edges: Mapping[str, Sequence[str]], name: str) -> set[str]:
-    """All that ``name`` imports from, directly or not."""
-    direct = set(edges[name])
-    return direct.union(*(producers_of(edges, other) for other in direct))
 
 
 def _standing(kind: str, edges: Mapping[str, Sequence[str]], rng: Random) -> frozenset[str]:

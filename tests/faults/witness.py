@@ -38,6 +38,8 @@ class Witness:
     wanted: Mapping[str, Wanted] = field(default_factory=dict)
     removable: frozenset[str] = frozenset()
     run: str = ""
+    # Whether what the run is creating may be deleted again.
+    cancelling: bool = False
     before: frozenset[str] = frozenset()
     executed: set[str] = field(default_factory=set)
     touched: set[str] = field(default_factory=set)
@@ -90,7 +92,9 @@ class Witness:
         users = self.region.in_use(stack, {})
         if users and stack.status not in ("DELETE_COMPLETE", "DELETE_IN_PROGRESS"):
             raise Broken(f"{stack.name} was to be deleted while it is in use: {users}")
-        if stack.name in self.removable:
+        # It may have ended, well or not, in the moment before.
+        created = stack.name in self.executed and stack.id not in self.before
+        if stack.name in self.removable or (self.cancelling and created):
             return
         ours = all(
             item.name.startswith("tapgen-") and f"-{self.run}" in item.name

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapgen import app
+from tapgen import places
 from tapgen.local.gateway.validation import Model
 
-sys.path.insert(0, str(app.LAMBDA_SOURCE / "video_metadata_api"))
+sys.path.insert(0, str(places.LAMBDA_SOURCE / "video_metadata_api"))
 
 from video_api import request as application
 from video_api.errors import ApiError

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from small_api import Echo, Time, header, request
 
-from tapgen import app, yaml_text
+from tapgen import places, yaml_text
 from tapgen.local.gateway import description
 from tapgen.local.gateway.description import Proxy
 from tapgen.local.gateway.reading import Live
 from tapgen.local.gateway.service import InvokeTimedOut, Service
 
-CONTRACT = json.loads((app.LAMBDA_SOURCE / app.API_CONTRACT).read_bytes())
+CONTRACT = json.loads((places.LAMBDA_SOURCE / places.API_CONTRACT).read_bytes())
 KEY = "a-key"
 VIDEO = {"title": "Opening night", "source_uri": "s3://videos/opening.mp4"}
 
@@ -23,7 +23,7 @@ VIDEO = {"title": "Opening night", "source_uri": "s3://videos/opening.mp4"}
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     """As it stands in templates_out, read back."""
-    loaded: dict[str, Any] = yaml_text.load((app.TEMPLATES_FOLDER / "api.yaml").read_text())
+    loaded: dict[str, Any] = yaml_text.load((places.TEMPLATES_FOLDER / "api.yaml").read_text())
     return loaded
 
 

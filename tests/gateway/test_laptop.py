@@ -26,11 +26,11 @@ from typing import Any
 import pytest
 from command_line import PROJECT, CommandLine, Told, ended, without_aws
 
-from tapgen import app
+from tapgen import places
 from tapgen.local import data
 
 VIDEO = {"title": "Opening night", "source_uri": "s3://videos/opening.mp4"}
-OPENAPI = app.LAMBDA_SOURCE / "video_metadata_api" / "openapi.yaml"
+OPENAPI = places.LAMBDA_SOURCE / "video_metadata_api" / "openapi.yaml"
 # `make fuzz` asks for more; a run of a few hundred finds what breaks often.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 CASES = int(os.environ.get("FUZZ_CASES", "150"))

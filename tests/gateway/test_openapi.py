@@ -10,11 +10,11 @@ import pytest
 import yaml
 from command_line import CommandLine
 
-from tapgen import app, openapi
+from tapgen import openapi, places
 from tapgen.openapi import NotOfOneMind
 
-CONTRACT = json.loads((app.LAMBDA_SOURCE / app.API_CONTRACT).read_bytes())
-PATH = app.LAMBDA_SOURCE / "video_metadata_api" / "openapi.yaml"
+CONTRACT = json.loads((places.LAMBDA_SOURCE / places.API_CONTRACT).read_bytes())
+PATH = places.LAMBDA_SOURCE / "video_metadata_api" / "openapi.yaml"
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tapgen.stack import Scope
+from tapgen.scope import Scope
 from tapgen.tiers import foundation
 
 STACK = foundation.describe()

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from tapgen import app
+from tapgen import app, places
 from tapgen.aws import AwsAccount, Connection
 from tapgen.cloud import Caller
 from tapgen.description import Description
@@ -56,7 +56,7 @@ class Stage(Scene):
             self.description,
             Settings(env, **settings),
             tiers,
-            lambda_source=app.LAMBDA_SOURCE,
+            lambda_source=places.LAMBDA_SOURCE,
             packages_folder=packages,
         )
 

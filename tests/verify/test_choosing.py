@@ -6,7 +6,7 @@ import pytest
 
 from tapgen.cloud import AccessDenied, DeployedStack, Resource
 from tapgen.description import Description
-from tapgen.stack import Scope
+from tapgen.scope import Scope
 from tapgen.verify import run
 from tapgen.verify.environment import Tier, Unread, survey
 from tapgen.verify.questions import Absent
