@@ -31,7 +31,7 @@ from troposphere import (
 
 from tapgen import names, policies
 from tapgen.digest import DIGEST_OUTPUT, digest
-from tapgen.scope import Scope
+from tapgen.scope import Scope as Scope
 
 E = TypeVar("E")
 R = TypeVar("R", bound=AWSObject)

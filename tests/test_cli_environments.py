@@ -188,9 +188,10 @@ def test_a_failure_shows_its_cause_what_to_do_and_status_one(
 
     assert told.status == 1
     assert told.out == "tap-dev-notification  failed\n"
-    assert told.err.endswith(
+    assert re.sub(r"notification.py:\d+", "notification.py:LINE", told.err).endswith(
         "\ntap-dev-notification: ErrorTopic (AWS::SNS::Topic): "
         "video-processing-error-dev already exists [ROLLBACK_COMPLETE]\n"
+        "  made by: tapgen/tiers/notification.py:LINE\n"
         "  what to do: something of that name stands there, often kept from an earlier "
         "environment: remove or rename it, or use another suffix\n"
     )

@@ -35,7 +35,7 @@ def diff(
     exit_code: bool,
     form: str,
 ) -> int:
-    """Show what a change of the code changes in the stacks; needs no AWS."""
+    """Show what the code changes in the stacks, without AWS."""
     from tapgen import names, places, render
     from tapgen.commands import planning
     from tapgen.engine import offline, plan, review, rollout

@@ -19,8 +19,7 @@ from troposphere import GetAtt, Ref, Sub, Tags, apigateway, s3
 from troposphere.iam import Role
 
 from tapgen import iam, policies
-from tapgen.scope import Scope
-from tapgen.stack import Draft, Exported, Stack
+from tapgen.stack import Draft, Exported, Scope, Stack
 
 # A package is found by its content, so an overwritten or deleted one is at most asked for by a
 # rollback; a month is long enough to notice.

@@ -102,8 +102,9 @@ def test_a_failure_stops_its_dependents_only_and_a_second_run_converges(
     }
     assert (
         f"\ntap-dev-compute: TaskExecutionRole (AWS::IAM::Role): {clash} [ROLLBACK_COMPLETE]\n"
-        "  what to do: something of that name stands there, " in failed.err
-    )
+        "  made by: tapgen/tiers/compute.py:"
+    ) in failed.err
+    assert "\n  what to do: something of that name stands there, " in failed.err
     assert "tap-dev-workflow" not in after
     assert after["tap-dev-compute"] == "ROLLBACK_COMPLETE"
     assert again.status == 1
@@ -287,7 +288,10 @@ def test_a_killed_run_is_picked_up_by_the_next(tapgen: CommandLine, aws_account:
 
     assert killed.status == -signal.SIGKILL
     assert told.status == 0, told.err
-    assert "tap-dev-network  create  only a change set waits there: 39 resources\n" in told.err
+    assert (
+        "tap-dev-network  create  only a change set waits there: 39 resources, 10 exports\n"
+        in told.err
+    )
     assert status(aws_account, "tap-dev-network") == "CREATE_COMPLETE"
 
 

@@ -278,7 +278,7 @@ def test_a_smoke_on_the_embedded_aws_says_who_could_serve_the_api(line: CommandL
     told = line("verify", "--env", "dev", "vpc", "--smoke")
 
     assert told.status == 1
-    assert "run tapgen local serve --env dev beside" in " ".join(told.out.split())
+    assert "run tapgen local serve --env dev in this folder" in " ".join(told.out.split())
 
 
 def test_an_environment_or_a_check_that_is_not_there_is_one_line(line: CommandLine) -> None:
