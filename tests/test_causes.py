@@ -81,13 +81,6 @@ def test_what_nobody_knows_has_none() -> None:
     assert causes.remedy("Internal failure") == ""
 
 
-def test_an_export_in_use_is_read_out_of_its_reason() -> None:
-    reason = "Export tap-dev-VpcId cannot be deleted as it is in use by tap-dev-a and tap-dev-b."
-
-    assert causes.export_in_use(reason) == ("tap-dev-VpcId", "tap-dev-a and tap-dev-b")
-    assert causes.export_in_use("Quota exceeded") is None
-
-
 def hooked(reason: str, mode: str = "FAIL", status: str = "HOOK_COMPLETE_FAILED") -> StackEvent:
     bare = event("CREATE_IN_PROGRESS", "")
     return replace(

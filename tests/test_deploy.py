@@ -384,3 +384,45 @@ def test_two_runs_at_once_make_one_stack() -> None:
     assert finished[0].ends == {"network": "created"}
     assert outcome.ends == {"network": "unchanged"}
     assert [stack.status for stack in twin.region.stacks.values()] == ["CREATE_COMPLETE"]
+
+
+# What refuses a change set before anything is made
+
+
+def test_what_early_validation_finds_is_told_with_its_place_and_line() -> None:
+    scene = Scene()
+    scene.region.faults.find(
+        "tap-dev-network", "Topic0", "Unsupported property", path="/Resources/Topic0/Properties/X"
+    )
+
+    outcome = scene.deploy([tier("network")])
+
+    failure = failed(outcome)
+    assert failure.reason == (
+        "no change set: Topic0 /Resources/Topic0/Properties/X: Unsupported property "
+        "(PROPERTY_VALIDATION)"
+    )
+    assert scene.statuses() == {}
+
+
+def test_where_nobody_may_ask_what_it_was_the_change_set_s_own_reason_is_told() -> None:
+    scene = Scene()
+    scene.region.faults.find("tap-dev-network", "Topic0", "Unsupported property")
+    scene.region.faults.denied.add("describe_events")
+
+    failure = failed(scene.deploy([tier("network")]))
+
+    assert "use the DescribeEvents API" in failure.reason
+
+
+def test_a_hook_that_refuses_a_resource_is_told_in_its_own_words() -> None:
+    scene = Scene()
+    scene.region.faults.hook("Acme::Guard::Hook", "topics need a key", logical_id="Topic0")
+
+    failure = failed(scene.deploy([tier("network")]))
+
+    assert (
+        "The following hook(s) failed: [Acme::Guard::Hook]; Acme::Guard::Hook: " in failure.reason
+    )
+    assert "topics need a key" in failure.reason
+    assert "hook of this account" in failure.remedy

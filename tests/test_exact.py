@@ -16,7 +16,7 @@ from twin.scene import wanted
 from twin.service import Service
 
 from tapgen.cloud import DeployedStack, ExpiredCredentials
-from tapgen.engine import exact, review
+from tapgen.engine import change_set, exact, review
 from tapgen.engine.exact import Asker, NotAsked
 from tapgen.engine.phases import ForeignImporter
 from tapgen.engine.plan import Action
@@ -110,7 +110,7 @@ def test_a_change_set_of_a_plan_is_told_by_its_name() -> None:
         for call in stage.region.calls
         if call.operation == "create_change_set" and call.parameters["StackName"] == "tap-dev-x"
     ]
-    assert names == [f"tapgen-plan-{exact.fingerprint(item)[:12]}-0badc0de"]
+    assert names == [f"tapgen-plan-{change_set.fingerprint(item)[:12]}-0badc0de"]
 
 
 def test_all_stacks_are_asked_at_once_and_waited_for_together() -> None:
@@ -436,7 +436,7 @@ def test_every_input_of_a_stack_is_in_its_fingerprint() -> None:
         replace(request, previous=frozenset({"P"})),
     ]
 
-    prints = {exact.fingerprint(replace(item, request=each)) for each in [request, *others]}
+    prints = {change_set.fingerprint(replace(item, request=each)) for each in [request, *others]}
 
     assert len(prints) == 6
 
@@ -449,4 +449,4 @@ def test_a_hidden_value_cannot_be_guessed_from_the_fingerprint() -> None:
         for pin in ("1234", "4321")
     )
 
-    assert exact.fingerprint(one) == exact.fingerprint(other)
+    assert change_set.fingerprint(one) == exact.fingerprint(other)

@@ -18,9 +18,6 @@ _ECHOES = re.compile(
 )
 _HOOKED = re.compile(r"hook\(s\) failed")
 _ROUTINE = "User Initiated"
-_EXPORT_IN_USE = re.compile(
-    r"Export (\S+) cannot be (?:deleted|updated) as it is in use by (.+?)\.?$"
-)
 
 # What the reason says, and what to do: refusals met on AWS and reported in public threads.
 _REMEDIES = (
@@ -162,9 +159,3 @@ def remedy(reason: str) -> str:
         if re.search(pattern, reason, re.IGNORECASE):
             return advice
     return ""
-
-
-def export_in_use(reason: str) -> tuple[str, str] | None:
-    """The export, and its importers in words, when ``reason`` says that one is in use."""
-    match = _EXPORT_IN_USE.search(reason)
-    return None if match is None else (match.group(1), match.group(2))

@@ -12,12 +12,14 @@ import json
 from tapgen.cloud import (
     ChangeSet,
     CloudError,
+    CloudFormation,
     DeployedStack,
+    Failure,
     Refused,
     Throttled,
     Unreachable,
 )
-from tapgen.diff import asked
+from tapgen.diff import asked, values
 from tapgen.engine import causes
 from tapgen.engine.events import StackFailed, StackUnchanged
 from tapgen.engine.operation import Watch, Watching
@@ -44,10 +46,28 @@ def make(run: Run, item: Wanted, *, create: bool) -> str:
 
 def name_of(run: Run, item: Wanted) -> str:
     """``tapgen-<digest of all that goes in>-<run>``: the same content is told from another's."""
+    return f"tapgen-{fingerprint(item)[:12]}-{run.id}"
+
+
+def fingerprint(item: Wanted) -> str:
+    """A digest of all that a stack is deployed from: template, parameters, tags, capabilities.
+
+    Hidden parameters go in by name only: the digest is shown, and a short secret could be guessed
+    from it.
+    """
     request = item.request
-    content = [request.template, dict(request.parameters), dict(request.tags)]
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return f"tapgen-{digest[:12]}-{run.id}"
+    concealed = values.hidden(item.document)
+    parameters = {
+        name: None if name in concealed else value for name, value in request.parameters.items()
+    }
+    content = [
+        request.template,
+        parameters,
+        dict(request.tags),
+        sorted(request.capabilities),
+        sorted(request.previous),
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def prepared(run: Run, made: str, watch: Watch) -> Watching[ChangeSet]:
@@ -60,15 +80,37 @@ def prepared(run: Run, made: str, watch: Watch) -> Watching[ChangeSet]:
         yield Pause(min(run.poller(run.clock.now() - started), 5.0))
 
 
-def not_prepared(item: Wanted, found: ChangeSet, deployed: DeployedStack | None) -> Watching[bool]:
+def not_prepared(
+    run: Run, item: Wanted, found: ChangeSet, deployed: DeployedStack | None
+) -> Watching[bool]:
     """Tell what a change set that could not be made means; nothing to change is fine."""
     if any(words in found.reason for words in NO_CHANGES) and deployed is not None:
         yield StackUnchanged(item.name, deployed.outputs)
         return True
     status = deployed.status if deployed else "not created"
-    advice = causes.remedy(found.reason)
-    yield StackFailed(item.name, status, f"no change set: {found.reason}", remedy=advice)
+    failures = fatal(run.cloud, found)
+    reason = causes.refused_early(failures) or found.reason
+    sources = run.sources.get(item.name, {})
+    made_by = [sources[each.logical_id] for each in failures if each.logical_id in sources]
+    yield StackFailed(
+        item.name,
+        status,
+        f"no change set: {reason}",
+        remedy=causes.remedy(reason),
+        source=next(iter(made_by), ""),
+        stack_id=deployed.id if deployed else "",
+    )
     return False
+
+
+def fatal(cloud: CloudFormation, found: ChangeSet) -> list[Failure]:
+    """What early validation and hooks have against a change set that failed; nothing where nobody
+    tells. The change set's own reason then only says to ask this.
+    """
+    try:
+        return [each for each in cloud.failures("", change_set=found.id) if each.fatal]
+    except CloudError:
+        return []
 
 
 NOT_STILL = "holding its imports literally would move resources, which it must not"

@@ -193,7 +193,7 @@ def _changed(
         made = yield from watch.patiently(lambda: change_set.make(run, item, create=new))
         found = yield from change_set.prepared(run, made, watch)
         if found.status == "FAILED":
-            return (yield from change_set.not_prepared(item, found, deployed))
+            return (yield from change_set.not_prepared(run, item, found, deployed))
         moving = (yield from change_set.moving(run, found, watch)) if run.still else ()
         if moving:
             yield StackFailed(item.name, "", f"{change_set.NOT_STILL}: {', '.join(moving)}")

@@ -12,8 +12,6 @@ there are, and the other one fills in the values.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +28,9 @@ from tapgen.cloud import (
     Throttled,
     Unreachable,
 )
-from tapgen.diff import asked, values
-from tapgen.engine.change_set import NO_CHANGES
+from tapgen.diff import asked
+from tapgen.engine import causes
+from tapgen.engine.change_set import NO_CHANGES, fatal, fingerprint
 from tapgen.engine.plan import INLINE_BYTES, Wanted
 from tapgen.engine.schedule import Clock
 from tapgen.errors import TapgenError
@@ -90,27 +89,6 @@ class Asker:
             if self.strict and answer.changes is None:
                 raise NotAsked(stack, answer.note)
         return found
-
-
-def fingerprint(item: Wanted) -> str:
-    """A digest of all that a stack is deployed from: template, parameters, tags, capabilities.
-
-    Hidden parameters go in by name only: the digest is shown, and a short secret could be guessed
-    from it.
-    """
-    request = item.request
-    concealed = values.hidden(item.document)
-    parameters = {
-        name: None if name in concealed else value for name, value in request.parameters.items()
-    }
-    content = [
-        request.template,
-        parameters,
-        dict(request.tags),
-        sorted(request.capabilities),
-        sorted(request.previous),
-    ]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class _Asking:
@@ -181,7 +159,7 @@ class _Asking:
         try:
             found = self._cloud.change_set(self._made[stack])
             if found.status == "FAILED":
-                self._answers[stack] = self._failed(stack, found)
+                self._answers[stack] = self._failed(found)
             elif found.status == "CREATE_COMPLETE":
                 self._answers[stack] = Answer(self._changes(stack, found))
         except (Throttled, Unreachable):
@@ -199,18 +177,11 @@ class _Asking:
             # An endpoint that does not know of property values yet.
             return plain.changes
 
-    def _failed(self, stack: str, found: ChangeSet) -> Answer:
+    def _failed(self, found: ChangeSet) -> Answer:
         if any(words in found.reason for words in NO_CHANGES):
             return Answer((), same=True)
-        return Answer(note=f"CloudFormation makes no change set: {self._why(stack, found)}")
-
-    def _why(self, stack: str, found: ChangeSet) -> str:
-        try:
-            failures = self._cloud.failures(self._questions[stack][1].id, change_set=found.id)
-        except CloudError:
-            failures = []
-        told = [f"{each.logical_id}: {each.reason}" for each in failures if each.reason]
-        return "; ".join(dict.fromkeys(told)) or found.reason or "it does not say why"
+        why = causes.refused_early(fatal(self._cloud, found)) or found.reason
+        return Answer(note=f"CloudFormation makes no change set: {why or 'it does not say why'}")
 
     def _give_up(self, stack: str, error: CloudError) -> None:
         note = str(error)

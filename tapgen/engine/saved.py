@@ -19,7 +19,7 @@ from tapgen import files
 from tapgen.cloud import Caller
 from tapgen.diff import values
 from tapgen.engine import review
-from tapgen.engine.exact import fingerprint
+from tapgen.engine.change_set import fingerprint
 from tapgen.engine.plan import Wanted
 from tapgen.engine.review import Review, Reviewed
 from tapgen.engine.rollout import Rollout
