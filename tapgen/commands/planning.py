@@ -97,7 +97,9 @@ def plan(
             )
         if out is not None:
             saved.write(out, document)
-            common.say(f"kept as {out}; to carry it out: tapgen deploy --env {env} --plan {out}")
+            where = " --local" if local else f" --profile {profile}" if profile else ""
+            command = f"tapgen deploy --env {env}{where} --plan {out}"
+            common.say(f"kept as {out}; to carry it out: {command}")
         if form == "json":
             click.echo(as_json(document))
         elif not acting:
