@@ -66,7 +66,7 @@ validate: setup ## judge the templates offline
 check: lint types test validate ## what CI runs
 	@$(BIN)/tapgen render --check
 
-readme: setup ## fill the generated parts of README.md
+readme: setup ## fill the generated parts of README.md and docs/
 	@$(BIN)/python tests/readme.py
 
 faults: setup ## the deploy engine among random failures, kills and throttling; prints its figures

@@ -134,8 +134,17 @@ def withdraw(run: Run, item: Wanted, made: str, before: DeployedStack | None) ->
     """Take back a change set that was not carried out, as far as AWS lets us.
 
     This runs while the run is being closed, so it cannot wait by yielding. ``made`` is empty when
-    the call that makes it was cut off: then it may be there or not.
+    the call that makes it was cut off: then it may be there or not. Ctrl-C meanwhile ends it when
+    that is done, twice at once.
     """
+    try:
+        _withdraw(run, item, made, before)
+    except KeyboardInterrupt:
+        _withdraw(run, item, made, before)
+        raise
+
+
+def _withdraw(run: Run, item: Wanted, made: str, before: DeployedStack | None) -> None:
     until = run.clock.now() + WITHDRAWAL_SECONDS
     while True:
         try:

@@ -10,8 +10,8 @@ from twin import changes
 from twin.region import READS, Region
 from twin.scene import Scene, graph_of, wanted
 
-from faults.play import Played, calm, cut_off, runs_to_its_end, set_up, upset
 from faults.scenario import Scenario
+from faults.stage import Played, calm, cut_off, runs_to_its_end, set_up, upset
 from faults.witness import PREFIX, Broken
 from tapgen.cloud import CloudError
 from tapgen.engine import exact

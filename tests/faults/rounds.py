@@ -10,8 +10,8 @@ from twin.region import READS, Call
 from twin.rounds import Part, Rounds, imports_of
 from twin.scene import Outcome
 
-from faults.play import Played, calm, cancelled, cut_off, runs_to_its_end, upset
 from faults.scenario import Cut, Trouble, draw_cut, draw_edges
+from faults.stage import Played, calm, cancelled, cut_off, runs_to_its_end, upset
 from faults.witness import PREFIX, Broken, Witness, check_nothing_left, check_truth
 from tapgen.cloud import ExpiredCredentials
 from tapgen.engine.events import RoundStarted, StackFailed
@@ -110,7 +110,9 @@ def play_rounds(day: Moving) -> Played:
     played.calls = len(stage.region.calls)
     check_truth(witness, Outcome(stage.heard, stage.summary), whole=ended, halfway=_halfway(stage))
     _check_exports(stage)
-    cut_in_a_call = day.trouble.stale and day.cut.how == "interrupted" and not ended
+    unanswered = day.cut.how == "interrupted" or day.trouble.losing
+    # As in ``play``: what was made in a call that nobody answered has no id to delete it by.
+    cut_in_a_call = day.trouble.stale and unanswered and not ended
     expired = stage.region.faults.expires is not None and stage.region.faults.expires <= 0
     if not ((day.cut.how == "killed" and not ended) or cut_in_a_call or expired):
         check_nothing_left(stage.region, witness.run)

@@ -1,6 +1,6 @@
 """Many bad days, and a table of what they had.
 
-    python tests/faults/run.py [--runs N] [--seed S] [--minutes M] [--kind KIND]
+    python tests/faults/run.py [--runs N] [--seed S] [--minutes M] [--kind KIND] [--http]
 
 Every run is a seed of a kind, so a failure is repeated by the line that tells it. The exit status
 is 1 where anything that must hold did not.
@@ -22,9 +22,10 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
 from faults.planning import play_plan
-from faults.play import Played, play
+from faults.play import play
 from faults.rounds import draw_moving, play_rounds
 from faults.scenario import CUTS, draw
+from faults.stage import Played
 
 KINDS: dict[str, str] = {
     "plan": "CloudFormation is only asked",
@@ -35,7 +36,9 @@ KINDS: dict[str, str] = {
     "rivals": "two or three runs at once",
     "rounds": "exports in use leave, change and move",
 }
-COLUMNS = ("throttled", "dropped", "lost", "expired", "failures", *CUTS)
+# What runs over real HTTP with ``--http`` beside the others: it takes seconds a run.
+HTTP = "http"
+COLUMNS = ("throttled", "unavailable", "dropped", "truncated", "lost", "expired", "failures", *CUTS)
 
 
 @dataclass
@@ -129,22 +132,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=100, help="of each kind (default 100)")
     parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--minutes", type=float, help="stop after so long, whatever --runs says")
-    parser.add_argument("--kind", action="append", choices=sorted(KINDS), help="only this kind")
+    parser.add_argument(
+        "--kind", action="append", choices=[*sorted(KINDS), HTTP], help="only this kind"
+    )
+    parser.add_argument("--http", action="store_true", help="a tenth as many over HTTP as well")
     options = parser.parse_args(arguments)
     began = time.monotonic()
     if options.minutes is None:
         seeds: Iterable[int] = range(options.seed, options.seed + options.runs)
     else:
         seeds = itertools.count(options.seed)
+    kinds = [kind for kind in options.kind or KINDS if kind != HTTP]
     tallies = many(
-        options.kind or list(KINDS),
-        seeds,
+        kinds,
+        seeds if kinds else (),
         until=lambda: (
             options.minutes is not None and time.monotonic() - began > options.minutes * 60
         ),
     )
+    if options.http or HTTP in (options.kind or ()):
+        runs = options.runs if not kinds else max(options.runs // 10, 1)
+        tallies += _over_http(range(options.seed, options.seed + runs))
     sys.stdout.write(f"{table(tallies)}\n\n{time.monotonic() - began:.0f} s\n")
     return 1 if any(tally.broken for tally in tallies) else 0
+
+
+def _over_http(seeds: Iterable[int]) -> list[Tally]:
+    # It needs the extra [local]; the others need nothing that runs.
+    from faults.over_http import play_http, served
+
+    with served() as aws:
+        return many([HTTP], seeds, act=lambda kind, seed: play_http(aws, seed))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 ``records``     stacks, resources, events, change sets: what is remembered
 ``templates``   reading a template: refusals at the door, dependencies, values
 ``changes``     in what a stack and a template differ
+``ledger``      what a stack tells: operations, statuses, events
 ``resources``   what happens to resources: side by side, cancelled, replaced, kept
 ``operations``  create, update, roll back, delete a stack, step by step
 ``region``      all stacks of a region, its exports and physical resources

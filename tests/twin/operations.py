@@ -23,14 +23,11 @@ import copy
 from collections.abc import Generator, Iterable, Mapping
 
 from twin import policies, templates
-from twin.records import Held, Operation, Output, Version
-from twin.resources import Before, Resources
+from twin.records import Before, Held, Output, Version
+from twin.resources import Resources
 
 Steps = Generator[float, None, None]
 USER = "User Initiated"
-# Statuses that say of an operation that it went well.
-WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE", "IMPORT_COMPLETE")
-BACK = ("ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 
 
 class Operations(Resources):
@@ -297,28 +294,6 @@ class Operations(Resources):
 
     def _failed_ids(self, status: str) -> list[str]:
         return sorted(name for name, held in self.stack.held.items() if held.status == status)
-
-    def _begin(self, kind: str) -> None:
-        """Open an operation; one that was under way has failed, or was cut off."""
-        stack, now = self.stack, self.region.clock.date()
-        self._end("FAILED")
-        stack.gone.clear()
-        stack.operations.append(Operation(self.region.new_operation(), kind, stack.token, now))
-
-    def _end(self, status: str) -> None:
-        last = self.stack.operations[-1] if self.stack.operations else None
-        if last is not None and last.ended is None:
-            last.status, last.ended = status, self.region.clock.date()
-
-    def _move(self, status: str, reason: str = "") -> None:
-        self.stack.status, self.stack.reason = status, reason
-        self._tell_stack(status, reason)
-        if not status.endswith("_IN_PROGRESS"):
-            self._end("SUCCEEDED" if status in (*WELL, *BACK) else "FAILED")
-
-    def _tell_stack(self, status: str, reason: str) -> None:
-        stack = self.stack
-        self._event(stack.name, stack.id, "AWS::CloudFormation::Stack", status, reason)
 
 
 def _failed(verb: str, names: Iterable[str]) -> str:

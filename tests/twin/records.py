@@ -181,3 +181,14 @@ class Stack:
     def operation(self) -> str:
         """The id of the operation under way, or of the last one."""
         return self.operations[-1].id if self.operations else ""
+
+
+@dataclass
+class Before:
+    """A stack as it was before an update, to go back to."""
+
+    held: dict[str, Held]
+    imports: frozenset[str]
+    skipped: set[str] = field(default_factory=set)
+    # What the rollback itself could not take back, as opposed to what it cancelled.
+    stuck: set[str] = field(default_factory=set)

@@ -17,11 +17,11 @@ import copy
 import heapq
 import itertools
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from twin import changes, policies, templates
-from twin.records import Event, Held, HookAnswer, Stack, Version
+from twin.ledger import Ledger
+from twin.records import Before, Held, HookAnswer, Stack, Version
 
 if TYPE_CHECKING:
     from twin.region import Region
@@ -36,22 +36,11 @@ NO_REPLACEMENT = "Replacement type updates not supported on stack with disable-r
 REPLACES = "Requested update requires the creation of a new physical resource; hence creating one."
 
 
-@dataclass
-class Before:
-    """A stack as it was before an update, to go back to."""
-
-    held: dict[str, Held]
-    imports: frozenset[str]
-    skipped: set[str] = field(default_factory=set)
-    # What the rollback itself could not take back, as opposed to what it cancelled.
-    stuck: set[str] = field(default_factory=set)
-
-
-class Resources:
+class Resources(Ledger):
     """The resources of one stack."""
 
     def __init__(self, region: Region, stack: Stack) -> None:
-        self.region, self.stack = region, stack
+        super().__init__(region, stack)
         self._before: Before | None = None
         # Physical resources that the clean-up deletes, as the stack held them.
         self._leavings: list[Held] = []
@@ -300,35 +289,3 @@ class Resources:
         elif not only_failure:
             self._tell(held, f"{verb}_COMPLETE")
         return reason
-
-    def _tell(self, held: Held, status: str, reason: str = "") -> None:
-        held.status, held.reason, held.changed = status, reason, self.region.clock.date()
-        self._event(held.logical_id, held.physical_id, held.type, status, reason)
-
-    def _speak(self, held: Held, status: str, hook: HookAnswer) -> None:
-        self._event(held.logical_id, held.physical_id, held.type, status, "", hook)
-
-    def _event(
-        self,
-        logical_id: str,
-        physical_id: str,
-        kind: str,
-        status: str,
-        reason: str,
-        hook: HookAnswer | None = None,
-    ) -> None:
-        stack = self.stack
-        stack.events.append(
-            Event(
-                f"{logical_id}-{status}-{len(stack.events)}",
-                self.region.clock.date(),
-                logical_id,
-                physical_id,
-                kind,
-                status,
-                reason,
-                stack.token,
-                stack.operation,
-                hook,
-            )
-        )
