@@ -53,8 +53,13 @@ def followed(
             try:
                 step = next(watching)
             except StopIteration as end:
-                return Followed(end.value, cancelled)
+                found: DeployedStack | None = end.value
+                break
             yield step
+    if cancelled and creating and found is not None and found.status == "CREATE_COMPLETE":
+        # Read before the deletion was heard of: what comes after it is the end.
+        found = yield from watch.to_the_end(stack_id, found)
+    return Followed(found, cancelled)
 
 
 def stopped(run: Run, watch: Watch, stack_id: str, *, creating: bool) -> Watching[bool]:
