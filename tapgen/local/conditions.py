@@ -1,6 +1,7 @@
-"""Conditions that look a value up in a mapping, which the emulator's own evaluation leaves out.
+"""Conditions, where the emulator leaves something out.
 
-Every template of this system has one: the look-up that only Tokyo can answer.
+Its evaluation knows no look-up in a mapping, and every template of this system has one: the one
+that only Tokyo can answer. Its change sets list resources that a condition keeps out of the stack.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from tapgen.local import reach
 
 
 def install() -> None:
-    """Let conditions use Fn::FindInMap; one that finds nothing is refused, as AWS does."""
+    """Let conditions use Fn::FindInMap; one that finds nothing is refused, as AWS does. And leave
+    what a condition keeps out of a stack out of its change sets.
+    """
     evaluate = reach.cloudformation("engine")._evaluate_conditions
 
     def evaluating(template: dict[str, Any], params: Mapping[str, Any]) -> Any:
@@ -25,6 +28,17 @@ def install() -> None:
     reach.cloudformation("handlers")._evaluate_conditions = evaluating
     reach.cloudformation("changesets")._evaluate_conditions = evaluating
     reach.cloudformation("stacks")._evaluate_conditions = evaluating
+    changesets = reach.cloudformation("changesets")
+    resolve = changesets._resolve_props_for_diff
+
+    def resolving(template: dict[str, Any], params: Mapping[str, Any], *place: Any) -> Any:
+        found = resolve(template, params, *place)
+        held = evaluating(template, params) if template else {}
+        resources = found.get("Resources", {})
+        there = {k: item for k, item in resources.items() if held.get(item.get("Condition"), True)}
+        return {**found, "Resources": there} if template else found
+
+    changesets._resolve_props_for_diff = resolving
 
 
 def looked_up(node: Any, mappings: Mapping[str, Any], params: Mapping[str, Any]) -> Any:

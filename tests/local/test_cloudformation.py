@@ -561,3 +561,31 @@ def test_a_fault_that_is_not_understood_is_refused(aws_account: Embedded) -> Non
 
     with caught.value:
         assert caught.value.code == 400
+
+
+def test_a_change_set_leaves_out_what_a_condition_keeps_out_of_the_stack(
+    aws_account: Embedded,
+) -> None:
+    cloudformation = client(aws_account, "cloudformation")
+
+    def written(value: str, wanted: str = "no") -> str:
+        parameter = resource("AWS::SSM::Parameter", Type="String", Value=value)
+        return json.dumps(
+            {
+                "Conditions": {"Wanted": {"Fn::Equals": [wanted, "yes"]}},
+                "Resources": {"Always": parameter, "Maybe": {**parameter, "Condition": "Wanted"}},
+            }
+        )
+
+    def listed(name: str, template: str) -> list[tuple[str, str]]:
+        made = cloudformation.create_change_set(
+            StackName="app", ChangeSetName=name, TemplateBody=template
+        )
+        found = cloudformation.describe_change_set(ChangeSetName=made["Id"])["Changes"]
+        changes = [item["ResourceChange"] for item in found]
+        return [(change["Action"], change["LogicalResourceId"]) for change in changes]
+
+    deploy(aws_account, "app", json.loads(written("x")))
+
+    assert listed("other", written("y")) == [("Modify", "Always")]
+    assert listed("more", written("x", "yes")) == [("Add", "Maybe")]

@@ -505,9 +505,11 @@ def test_a_function_keeps_its_network_and_its_reservation(aws_account: Embedded)
 
     made = outcome(aws_account, "api", template)
     lambda_ = client(aws_account, "lambda")
-    network = lambda_.get_function_configuration(FunctionName="api")["VpcConfig"]
+    told = lambda_.get_function_configuration(FunctionName="api")
+    network = told["VpcConfig"]
     reserved = lambda_.get_function_concurrency(FunctionName="api")
 
+    assert (told["State"], told["LastUpdateStatus"]) == ("Active", "Successful")
     assert network["SubnetIds"] == [made.outputs["A"]]
     assert network["SecurityGroupIds"] == [made.outputs["Client"]]
     assert network["VpcId"] == made.outputs["Vpc"]

@@ -84,6 +84,9 @@ def _finish_function(physical_id: str, props: Props) -> Attributes:
             config[name] = given
         else:
             config.pop(name, None)
+    # CloudFormation is done with a function when it is ready; the emulator's timer says so half a
+    # second later, and a server that ends before never does.
+    config["State"], config["LastUpdateStatus"] = "Active", "Successful"
     reserved = props.get("ReservedConcurrentExecutions")
     function["concurrency"] = None if reserved in (None, "") else int(reserved)
     return {}
