@@ -66,8 +66,8 @@ def _reason(error: OSError) -> str:
 
 
 def _remedy(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "make room on the disk and run it again"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return "a file stands where a folder is needed: choose another folder with --out"
-    return "check its permissions, or choose another folder with --out"
+        return "a file stands where a folder is needed: move it, or choose another folder"
+    return "check its permissions, or choose another folder"

@@ -447,7 +447,7 @@ def test_a_read_only_folder_gets_no_half_file(offline: CommandLine) -> None:
     assert told.status == 1
     assert told.line == (
         "tapgen: cannot write closed/api.yaml: permission denied; "
-        "check its permissions, or choose another folder with --out"
+        "check its permissions, or choose another folder"
     )
     assert listed(closed) == []
 

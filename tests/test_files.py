@@ -76,7 +76,7 @@ def test_a_new_file_may_be_read_by_whom_the_user_lets(tmp_path: Path, mask: int)
         (errno.EDQUOT, "disk quota exceeded; make room on the disk and run it again"),
         (
             errno.EIO,
-            "input/output error; check its permissions, or choose another folder with --out",
+            "input/output error; check its permissions, or choose another folder",
         ),
     ],
 )
@@ -201,7 +201,7 @@ def test_a_folder_that_takes_no_files_is_named(open_folder: Path) -> None:
     folder.chmod(0o755)
     assert str(caught.value) == (
         f"cannot write {folder / 'network.yaml'}: permission denied; "
-        "check its permissions, or choose another folder with --out"
+        "check its permissions, or choose another folder"
     )
 
 
@@ -212,7 +212,7 @@ def test_a_file_where_the_folder_should_be_is_named(old: Path) -> None:
 
         assert str(caught.value).startswith(f"cannot write {path}: ")
         assert str(caught.value).endswith(
-            "; a file stands where a folder is needed: choose another folder with --out"
+            "; a file stands where a folder is needed: move it, or choose another folder"
         )
     assert old.read_bytes() == OLD
 

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -337,7 +338,13 @@ def _run_as(user: int | None, argv: list[str], text: str = "") -> None:
     output = done.stdout.decode(errors="replace")
     if done.returncode or "ERROR:" in output:
         lines = [line for line in output.splitlines() if line.strip() and "PASSWORD" not in line]
-        raise ServerFailed("PostgreSQL", f"{Path(argv[0]).name}: {(lines or ['no output'])[-1]}")
+        # The last line may only tell of cleaning up after what a line before it is about.
+        telling = [line for line in lines if _TELLING.search(line)] or lines or ["no output"]
+        name = Path(argv[0]).name
+        raise ServerFailed("PostgreSQL", f"{name}: {telling[-1].removeprefix(f'{name}: ')}")
+
+
+_TELLING = re.compile(r"error:|ERROR:|FATAL:|PANIC:|could not ")
 
 
 def _open_folder(folder: Path) -> Path:

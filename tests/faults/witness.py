@@ -140,7 +140,8 @@ def check_truth(
             raise Broken(f"{tier} is said to be {end}, and is {status}")
         if end == "failed" and tier not in witness.wanted and not status and "runs on" not in told:
             raise Broken(f"{tier} is said to have failed ({told}), and is gone")
-        if end == "failed" and right and "runs on" not in told and not rivals:
+        alone = not rivals and stack not in halfway
+        if end == "failed" and right and "runs on" not in told and alone:
             raise Broken(f"{tier} is said to have failed ({told}), and is {status} as described")
         begun = stack in witness.executed and stack not in halfway
         if end in ("skipped", "not started") and begun:
