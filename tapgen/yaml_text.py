@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 from cfn_flip.yaml_dumper import CONVERTED_SUFFIXES, FN_PREFIX, fn_representer
-from cfn_tools import load_yaml
 from cfn_tools.yaml_dumper import TAG_MAP, TAG_STRING
+from cfn_tools.yaml_loader import CfnYamlLoader
 
 # As wide as a review shows without scrolling; longer plain text is folded between words.
 WIDTH = 110
@@ -61,7 +61,12 @@ def load(text: str) -> Any:
 
     Raises ``yaml.YAMLError`` where it is not YAML.
     """
-    return _plain(load_yaml(text))
+    return _plain(parse(text))
+
+
+def parse(text: str) -> Any:
+    """As ``load``, in the loader's own mappings, keys and dates. Raises ``yaml.YAMLError``."""
+    return yaml.load(text, _Loader)
 
 
 def in_reading_order(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,6 +91,14 @@ def _plain(node: Any) -> Any:
     if isinstance(node, list):
         return [_plain(item) for item in node]
     return node
+
+
+class _Loader(yaml.CSafeLoader):
+    """cfn-flip's reading of the short forms, on libyaml's parser: ten times as fast."""
+
+
+_Loader.yaml_constructors = CfnYamlLoader.yaml_constructors
+_Loader.yaml_multi_constructors = CfnYamlLoader.yaml_multi_constructors
 
 
 class _Dumper(yaml.CSafeDumper):

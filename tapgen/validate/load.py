@@ -90,10 +90,9 @@ def _parse(path: Path, text: str) -> Any:
 
 def parse_yaml(text: str) -> Any:
     """The plain data of a YAML text, short tags in their long form."""
-    import yaml
-    from cfn_tools.yaml_loader import CfnYamlLoader
+    from tapgen import yaml_text
 
-    return _plain(yaml.load(text, CfnYamlLoader))
+    return _plain(yaml_text.parse(text))
 
 
 def _plain(node: Any) -> Any:
