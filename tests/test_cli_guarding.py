@@ -150,7 +150,10 @@ def test_express_mode_is_asked_of_cloudformation_and_not_for_protected_ones(
     refused = deployed.line(*DEPLOY, "--yes", "--express", "--set", "tags=Team=audio")
 
     assert fast.status == 0
-    assert made[-1].parameters["DeploymentConfig"] == {"Mode": "EXPRESS"}
+    assert made[-1].parameters["DeploymentConfig"] == {
+        "Mode": "EXPRESS",
+        "DisableRollback": False,
+    }
     assert refused.status == 2
     assert refused.err.splitlines()[-1] == (
         "tapgen: --express is for development: environment 'dev' is protected in tapgen.toml"

@@ -16,7 +16,7 @@ from twin.scene import wanted
 from twin.service import Service
 
 from tapgen.cloud import DeployedStack, ExpiredCredentials
-from tapgen.engine import change_set, exact, review
+from tapgen.engine import change_set, review
 from tapgen.engine.exact import Asker, NotAsked
 from tapgen.engine.phases import ForeignImporter
 from tapgen.engine.plan import Action

@@ -11,6 +11,7 @@ from tapgen.engine.events import (
     Event,
     MonitoringTrouble,
     ResourceMoved,
+    RoundStarted,
     StackDone,
     StackFailed,
     StackSkipped,
@@ -135,3 +136,23 @@ def test_only_stacks_that_stand_as_wanted_have_outputs() -> None:
 )
 def test_a_time_is_told_as_exactly_as_it_matters(seconds: float, told: str) -> None:
     assert clock_time(seconds) == told
+
+
+def test_a_stack_that_has_its_turn_once_more_has_not_come_to_its_end() -> None:
+    summary = Summary(["tap-dev-a", "tap-dev-b"])
+    begun = RoundStarted("detach", 1, 2, stacks=("tap-dev-a",), later=("tap-dev-a", "tap-dev-b"))
+    for event in (begun, StackDone("tap-dev-a", "update", {"X": "1"}, 3.0)):
+        summary.take(event)
+
+    assert summary.rows() == [
+        ("tap-dev-a", "interrupted", "half of its rounds are done; the same command goes on"),
+        ("tap-dev-b", "not started", ""),
+    ]
+    assert (summary.status, summary.outputs()) == (Exit.FAILED, {})
+
+    summary.take(RoundStarted("deploy", 2, 2, stacks=("tap-dev-a", "tap-dev-b")))
+    summary.take(StackDone("tap-dev-a", "update", {"X": "2"}, 3.0))
+    summary.take(StackUnchanged("tap-dev-b", {}))
+
+    assert summary.status is Exit.DONE
+    assert summary.outputs() == {"tap-dev-a": {"X": "2"}, "tap-dev-b": {}}

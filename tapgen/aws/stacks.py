@@ -62,15 +62,16 @@ class AwsCloudFormation:
             ClientToken=token,
             Description=f"{'Create' if create else 'Update'} {request.stack}",
             **self._role(),
-            **self._mode(),
+            # By itself the express mode does not roll back (user guide, "Express mode").
+            **self._mode(DisableRollback=False),
         )
         return str(answer["Id"])
 
     def _role(self) -> dict[str, Any]:
         return {"RoleARN": self._manner.role_arn} if self._manner.role_arn else {}
 
-    def _mode(self) -> dict[str, Any]:
-        return {"DeploymentConfig": {"Mode": "EXPRESS"}} if self._manner.express else {}
+    def _mode(self, **more: bool) -> dict[str, Any]:
+        return {"DeploymentConfig": {"Mode": "EXPRESS", **more}} if self._manner.express else {}
 
     def change_set(self, change_set_id: str, *, values: bool = False) -> ChangeSet:
         """The change set as it stands now, all pages of its changes."""

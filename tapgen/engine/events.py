@@ -110,7 +110,8 @@ class StackProtected:
 @dataclass(frozen=True)
 class RoundStarted:
     """One of several rounds begins, ``number`` of ``of``, for ``stacks``: what ended well for them
-    in an earlier one was half of the way. ``stack`` is empty, it is about many.
+    in an earlier one was half of the way. So is what ends well for those that have their turn
+    ``later`` once more. ``stack`` is empty, it is about many.
     """
 
     title: str
@@ -118,6 +119,7 @@ class RoundStarted:
     of: int
     stack: str = ""
     stacks: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

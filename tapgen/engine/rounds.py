@@ -9,7 +9,7 @@ whether the next one may rely on what this one did.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -68,11 +68,8 @@ def carry_out(
     rounds = list(phases) or [Phase("deploy", rollout.wanted)]
     deployed = rollout.deployed
 
-    def survey() -> Mapping[str, DeployedStack | None]:
-        return deploy.survey(session.cloud, list(rollout.deployed))
-
     if len(rounds) > 1:
-        deployed = yield from _patiently(run, survey)
+        deployed = yield from _survey(run, rollout.deployed)
         moved = [item.name for item in rollout.wanted if _has_moved(item.name, rollout, deployed)]
         for name in moved:
             yield StackFailed(name, "", "it has changed since the plan was made: run it again")
@@ -86,9 +83,12 @@ def carry_out(
     for number, phase in enumerate(rounds, 1):
         if len(rounds) > 1:
             stacks = tuple(item.name for item in phase.wanted)
-            yield RoundStarted(phase.title, number, len(rounds), stacks=stacks)
+            later = {item.name for rest in rounds[number:] for item in rest.wanted}
+            yield RoundStarted(
+                phase.title, number, len(rounds), stacks=stacks, later=tuple(sorted(later))
+            )
         if number > 1:
-            deployed = yield from _patiently(run, survey)
+            deployed = yield from _survey(run, rollout.deployed)
         # A round's calls need tokens of their own: the same stack may have its turn in each.
         turn = replace(sending, id=f"{run.id}-{number}", still=phase.still)
         failed = yield from _guarded(
@@ -188,6 +188,18 @@ def _closed(
     if stack is not None and not stack.status.startswith(("ROLLBACK", "REVIEW", "DELETE")):
         changed = not isinstance(event, StackUnchanged)
         yield from guard.close(run.cloud, stack, changed=changed)
+
+
+def _survey(
+    run: Run, stacks: Iterable[str]
+) -> Generator[Event, None, dict[str, DeployedStack | None]]:
+    """What stands now, each stack asked after with a patience of its own: of many questions at
+    once one would always go unanswered on a bad day.
+    """
+    found = {}
+    for name in stacks:
+        found[name] = yield from _patiently(run, lambda name=name: run.cloud.stack(name))  # type: ignore[misc]
+    return found
 
 
 def _importers(run: Run, export: str) -> Generator[Event, None, list[str]]:

@@ -38,12 +38,15 @@ class Summary:
     stacks: Sequence[str]
     ends: dict[str, End] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
+    # Stacks that have their turn once more in a later round: a good end is not their last.
+    later: frozenset[str] = frozenset()
 
     def take(self, event: Event) -> None:
         """Learn from one event."""
         if isinstance(event, (StackStarted, StackWaits)):
             self.begun.add(event.stack)
         elif isinstance(event, RoundStarted):
+            self.later = frozenset(event.later)
             for stack in event.stacks:
                 self.ends.pop(stack, None)
         elif isinstance(event, (StackDone, StackFailed, StackSkipped, StackUnchanged)):
@@ -56,6 +59,8 @@ class Summary:
     def row_of(self, stack: str) -> tuple[str, str]:
         """How one stack ended, and what there is to say of it."""
         end = self.ends.get(stack)
+        if stack in self.later and isinstance(end, (StackDone, StackUnchanged)):
+            return "interrupted", "half of its rounds are done; the same command goes on"
         if isinstance(end, StackDone):
             return DONE_WORDS[end.action], clock_time(end.seconds)
         if isinstance(end, StackUnchanged):
@@ -77,7 +82,7 @@ class Summary:
     def status(self) -> Exit:
         """The exit status of the run."""
         good = (StackDone, StackUnchanged)
-        if all(isinstance(self.ends.get(stack), good) for stack in self.stacks):
+        if not self.later and all(isinstance(self.ends.get(s), good) for s in self.stacks):
             return Exit.DONE
         return Exit.FAILED
 
@@ -87,7 +92,7 @@ class Summary:
         return {
             stack: end.outputs
             for stack, end in ends
-            if isinstance(end, (StackDone, StackUnchanged))
+            if isinstance(end, (StackDone, StackUnchanged)) and stack not in self.later
         }
 
 

@@ -13,7 +13,7 @@ from twin.scene import Outcome
 from faults.scenario import Cut, Trouble, draw_cut, draw_edges
 from faults.stage import Played, calm, cancelled, cut_off, runs_to_its_end, upset
 from faults.witness import PREFIX, Broken, Witness, check_nothing_left, check_truth
-from tapgen.cloud import ExpiredCredentials, Throttled, Unreachable
+from tapgen.cloud import ExpiredCredentials
 from tapgen.engine.events import RoundStarted, StackFailed
 from tapgen.engine.plan import Wanted
 from tapgen.errors import Exit
@@ -102,7 +102,7 @@ def play_rounds(day: Moving) -> Played:
     try:
         ended = runs_to_its_end(lambda: stage.carry_out_plan(planned, seen))
         ended = ended and not cancelled(stage)
-    except (ExpiredCredentials, Throttled, Unreachable):
+    except ExpiredCredentials:
         # Between two rounds there is no stack to fail for it: the command ends with the error.
         ended = False
 

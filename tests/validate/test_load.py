@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_malformed_yaml_is_told_in_one_line_with_its_place(tmp_path: Path) -> No
     # The parser's wording is its own.
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / 'bad.yaml'}: is not YAML (")
-    assert "line 1, column 5" in message
+    assert re.search(r"line \d+, column \d+", message)
     assert "\n" not in message
 
 
