@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from local_aws import client, deploy, one, resource
 
 from tapgen.diff import replaced
@@ -85,6 +84,9 @@ def test_a_service_that_changes_while_it_is_copied_is_copied_again() -> None:
 
 @pytest.mark.parametrize("forgotten", NOT_KEPT, ids=lambda one_: f"{one_.type}.{one_.property}")
 def test_what_is_said_to_be_forgotten_is_a_property(forgotten: Any) -> None:
+    # A second to load, in every worker that collects this file.
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
     schema: Any = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, forgotten.type).schema
 
     assert forgotten.type in replaced.TYPES
