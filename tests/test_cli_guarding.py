@@ -14,7 +14,7 @@ import pytest
 from command_on_twin import Desk, desk
 
 from tapgen import yaml_text
-from tapgen.commands import guarding
+from tapgen.commands import options
 from tapgen.digest import sealed
 
 __all__ = ["desk"]
@@ -206,4 +206,4 @@ def test_an_environment_stands_where_its_settings_want_it_and_nowhere_else(
 def test_the_option_offers_what_the_setting_takes() -> None:
     from tapgen.settings import own
 
-    assert guarding._APPROVALS == own.APPROVALS
+    assert options.APPROVALS == own.APPROVALS

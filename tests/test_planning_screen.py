@@ -14,7 +14,7 @@ from twin.region import ACCOUNT
 from twin.rounds import Part, Rounds
 
 from tapgen.cloud import CloudError
-from tapgen.commands import planning
+from tapgen.commands import preparing
 from tapgen.engine import review
 from tapgen.engine.exact import Asker
 from tapgen.session import Session
@@ -34,7 +34,7 @@ def screen(
     rollout, _ = stage.plan(parts)
     ask = Asker(stage.cloud, stage.region.clock, lambda elapsed: 2.0)
     seen = review.review(stage.cloud, rollout.wanted, rollout.deployed, ACCOUNT, ask)
-    acting = planning.show(seen, ())
+    acting = preparing.show(seen, ())
     return acting, capsys.readouterr().err
 
 
@@ -160,20 +160,20 @@ def session(account: Any, *, local: bool = False) -> Session:
 
 def test_the_alias_is_asked_once_when_it_is_first_wanted() -> None:
     account = _Account("video-dev")
-    alias = planning.alias_of(session(account))
+    alias = preparing.alias_of(session(account))
 
     assert account.asked == 0
     assert (alias(), alias(), account.asked) == ("video-dev", "video-dev", 1)
 
 
 def test_nobody_waits_for_an_alias_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "ALIAS_SECONDS", 0.02)
+    monkeypatch.setattr(preparing, "ALIAS_SECONDS", 0.02)
     begun = time.monotonic()
 
-    assert planning.alias_of(session(_Account("late", seconds=0.5)))() == ""
+    assert preparing.alias_of(session(_Account("late", seconds=0.5)))() == ""
     assert time.monotonic() - begun < 0.4
 
 
 def test_an_alias_that_nobody_tells_is_none() -> None:
-    assert planning.alias_of(session(_Account(CloudError("no"))))() == ""
-    assert planning.alias_of(session(_Account("unasked"), local=True))() == ""
+    assert preparing.alias_of(session(_Account(CloudError("no"))))() == ""
+    assert preparing.alias_of(session(_Account("unasked"), local=True))() == ""

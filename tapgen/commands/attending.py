@@ -30,16 +30,6 @@ if TYPE_CHECKING:
 
 Door = TypeVar("Door")
 
-POLICIES = ("ask", "detach", "cancel")
-
-on_interrupt_option = click.option(
-    "--on-interrupt",
-    type=click.Choice(POLICIES),
-    default="ask",
-    show_default=True,
-    help="What Ctrl-C does; without a terminal, ask is detach. A second Ctrl-C detaches.",
-)
-
 
 class Detached(TapgenError):
     """The user went away from operations that run on."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tapgen.commands import attending, common, guarding, planning, recovering, running
+from tapgen.commands import common, options
 
 if TYPE_CHECKING:
     from tapgen.engine.rollout import Rollout
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Carry out the plan kept there, without asking; refuse when anything moved since.",
 )
-@planning.method_option
+@options.method_option
 @click.option("--concurrency", metavar="N", help="At most so many stacks at a time.")
 @click.option("--fail-fast", is_flag=True, help="Start nothing more once a stack has failed.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask (never enough where data would go).")
-@guarding.options
+@options.guard_options
 @click.option(
     "--recreate-failed", is_flag=True, help="Delete stacks whose creation failed, and make anew."
 )
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 )
 @click.option("--no-wait-existing", is_flag=True, help="Fail where an operation is under way.")
 @click.option("--verify", is_flag=True, help="Ask CloudFormation about unchanged stacks, too.")
-@attending.on_interrupt_option
+@options.on_interrupt_option
 @click.option("--verbose", "-v", is_flag=True, help="A line for every resource.")
 @common.output_option("text", "json")
 def deploy(
@@ -80,9 +80,11 @@ def deploy(
 
     All tiers, or those named; the foundation too, where the account has none yet.
     """
+    from tapgen.commands import attending, guarding, preparing, recovering, running
+
     told = recovering.Flags(recreate_failed, recover, skip, yes or plan_file is not None)
     told.check()
-    kept = planning.kept(plan_file, tiers, flags, method)
+    kept = preparing.kept(plan_file, tiers, flags, method)
     if kept is not None:
         tiers, flags, method = kept.asked.tiers, kept.asked.flags, kept.asked.method
     with common.opened(env, config, local=local, profile=profile, surveying=True) as session:
@@ -91,12 +93,12 @@ def deploy(
         if kept is not None:
             kept.check_place(session, env)
         flags = (*flags, *_as_settings(concurrency, approval, role_arn))
-        settings, planned, seen = planning.prepared(
+        settings, planned, seen = preparing.prepared(
             session, env, config, flags, tiers, method=method
         )
         if kept is not None:
             kept.check(session, env, planned, seen)
-        waiting = planning.show(seen, (*planned.notes, *planned.consents))
+        waiting = preparing.show(seen, (*planned.notes, *planned.consents))
         allowed = recovering.allowed(session.cloud, planned.steps(), planned.deployed, told)
         doubted = _doubted(session, planned) if verify else ()
         waiting += len(doubted)
@@ -164,6 +166,7 @@ def _doubted(session: Session, planned: Rollout) -> Sequence[str]:
 
 
 def _tell_orphans(session: Session, env: str, planned: Rollout) -> None:
+    from tapgen.commands import recovering, running
     from tapgen.engine import destroy
 
     found = destroy.orphans(running.stacks_of(session, env), planned.deployed)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tapgen import names
-from tapgen.commands import attending, common, guarding, leaving, running
+from tapgen.commands import common, options
 from tapgen.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     metavar="SUFFIX",
     help="The suffix again, for --delete-data and protected environments.",
 )
-@guarding.role_option
-@guarding.express_option
-@attending.on_interrupt_option
+@options.role_option
+@options.express_option
+@options.on_interrupt_option
 @click.option("--verbose", "-v", is_flag=True, help="A line for every resource.")
 @common.output_option("text", "json")
 def destroy(
@@ -75,6 +75,7 @@ def destroy(
     if force and retain:
         raise UsageError("--force leaves behind whatever cannot be deleted: no --retain beside it")
     with common.opened(env, config, local=local, profile=profile) as session:
+        from tapgen.commands import attending, guarding, leaving, running
         from tapgen.engine import destroy as destroying
         from tapgen.engine import recover
 

@@ -37,7 +37,7 @@ def diff(
 ) -> int:
     """Show what the code changes in the stacks, without AWS."""
     from tapgen import names, places, render
-    from tapgen.commands import planning
+    from tapgen.commands import preparing
     from tapgen.engine import offline, plan, review, rollout
     from tapgen.scope import Scope
 
@@ -65,7 +65,7 @@ def diff(
     ]
     seen = offline.review(wanted, before)
     gone = [] if tiers else sorted(set(before) - set(description.documents))
-    acting = planning.show(seen, [f"{tier} is no longer described" for tier in gone]) + len(gone)
+    acting = preparing.show(seen, [f"{tier} is no longer described" for tier in gone]) + len(gone)
     if form == "json":
         click.echo(render.as_json({**review.plain(seen), "gone": gone}))
     elif acting:

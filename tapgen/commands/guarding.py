@@ -5,8 +5,8 @@ Which changes those are, ``engine.guard`` says; here is how a person, or a flag,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from tapgen.engine.review import Review
     from tapgen.engine.rollout import Rollout
     from tapgen.settings import Settings
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_APPROVALS = ("never", "broadening", "destructive", "any-change")
 
 
 class NeedsTyping(UsageError):
@@ -43,34 +39,6 @@ class NotForProtected(UsageError):
         super().__init__(
             f"{option} is for development: environment {env!r} is protected in tapgen.toml"
         )
-
-
-def options(command: F) -> F:
-    """``--require-approval``, ``--confirm``, and how CloudFormation acts."""
-    for option in (
-        express_option,
-        role_option,
-        click.option(
-            "--confirm", "typed", metavar="SUFFIX", help="The suffix again, where data would go."
-        ),
-        click.option(
-            "--require-approval",
-            "approval",
-            type=click.Choice(_APPROVALS),
-            help="Ask only for changes that let more people do or see more or that destroy, only "
-            "for those that destroy, for any, or never.  [default: any-change]",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-role_option = click.option(
-    "--role-arn", metavar="ARN", help="The role that CloudFormation acts as."
-)
-express_option = click.option(
-    "--express", is_flag=True, help="Do not wait until resources are stable; for development."
-)
 
 
 def acting(cloud: CloudFormation, settings: Settings, *, express: bool) -> CloudFormation:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tapgen import names
-from tapgen.commands import attending, common, running
+from tapgen.commands import common
 from tapgen.errors import Exit, TapgenError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def watch(
     Whoever began it. Exit 1 when something of it ends badly; Ctrl-C stops nothing.
     """
     with common.opened(env, config, local=local, profile=profile) as session:
+        from tapgen.commands import attending, running
         from tapgen.engine import attach
 
         description = common.describe()
@@ -90,6 +91,7 @@ def cancel(
 ) -> int:
     """Roll back the updates under way, and follow them to their end."""
     with common.opened(env, config, local=local, profile=profile) as session:
+        from tapgen.commands import attending, running
         from tapgen.engine import attach
 
         description = common.describe()
@@ -141,6 +143,7 @@ def _stacks(
 
     Raises ``UnknownTier``.
     """
+    from tapgen.commands import running
     from tapgen.scope import Scope
 
     by_tier = {
