@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))))
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 ENV ?= demo
+# Tests and commands start hundreds of processes; without its cache each compiles every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo quick test coverage faults fuzz lint types format render check validate readme bench lock clean
