@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# One for all commands: click looks for a translation of its name each time one is made.
+_SETTINGS_FILE = click.Path(path_type=Path, dir_okay=False, readable=False)
 # Everything that tapgen keeps between two commands, beside the project.
 WORK_FOLDER = Path(".tapgen")
 
@@ -60,7 +62,7 @@ def config_option(command: F) -> F:
     """Where the settings file is."""
     return click.option(
         "--config",
-        type=click.Path(path_type=Path, dir_okay=False, readable=False),
+        type=_SETTINGS_FILE,
         default=Path("tapgen.toml"),
         envvar="TAPGEN_CONFIG",
         show_default=True,
