@@ -20,8 +20,8 @@ from tapgen.errors import TapgenError, UsageError
 
 if TYPE_CHECKING:
     from tapgen.cloud import Account, Caller, CloudFormation, DeployedStack, Services
+    from tapgen.engine.clock import Clock
     from tapgen.engine.polling import Pace, Poller
-    from tapgen.engine.schedule import Clock
     from tapgen.settings import Settings
 
 
@@ -200,8 +200,8 @@ def connect(
         # more than everything that comes.
         gc.freeze()
         gc.enable()
+        from tapgen.engine.clock import SystemClock
         from tapgen.engine.polling import aws_pace, local_pace
-        from tapgen.engine.schedule import SystemClock
 
         emulated = local or _on_this_machine(variables)
         yield Session(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twin import VirtualClock
 
 from tapgen.engine import schedule
+from tapgen.engine.clock import SystemClock
 from tapgen.engine.events import Event, StackDone, StackFailed, StackSkipped, StackStarted
 from tapgen.engine.schedule import Pause, Procedure
 
@@ -185,7 +186,7 @@ def test_an_error_in_one_closes_the_others() -> None:
 
 
 def test_the_systems_clock_goes_forward_and_waits() -> None:
-    clock = schedule.SystemClock()
+    clock = SystemClock()
 
     before = clock.now()
     clock.sleep(0.001)

@@ -149,7 +149,7 @@ def executions(
 
 def show(feeds: Sequence[Feed], *, emulated: bool, follow: bool, form: str, since: str) -> Exit:
     """Print the lines of ``feeds``; with ``follow`` until Ctrl-C, which is status 130."""
-    from tapgen.engine.schedule import SystemClock
+    from tapgen.engine.clock import SystemClock
     from tapgen.observe import lines
 
     if follow:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import click
 
+from tapgen.engine.clock import Clock
 from tapgen.engine.events import (
     Event,
     Interrupted,
@@ -30,7 +31,6 @@ from tapgen.engine.events import (
     StackUnchanged,
     StackWaits,
 )
-from tapgen.engine.schedule import Clock
 from tapgen.engine.summary import DONE_WORDS, clock_time
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from tapgen.cloud import (
 from tapgen.diff import asked
 from tapgen.engine import causes
 from tapgen.engine.change_set import NO_CHANGES, fatal, fingerprint
+from tapgen.engine.clock import Clock
 from tapgen.engine.plan import INLINE_BYTES, Wanted
-from tapgen.engine.schedule import Clock
 from tapgen.errors import TapgenError
 
 # Most change sets take a few seconds to be made; one of a large stack a minute.

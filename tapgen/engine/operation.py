@@ -20,9 +20,10 @@ from tapgen.cloud import (
     Unreachable,
 )
 from tapgen.engine import causes
+from tapgen.engine.clock import Clock
 from tapgen.engine.events import Event, MonitoringTrouble, ResourceMoved, StackFailed
 from tapgen.engine.polling import Poller
-from tapgen.engine.schedule import Clock, Pause
+from tapgen.engine.schedule import Pause
 
 T = TypeVar("T")
 Watching = Generator[Event | Pause, None, T]

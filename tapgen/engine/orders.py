@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tapgen.engine.schedule import Clock
+from tapgen.engine.clock import Clock
 
 # So soon a bell is heard.
 SLICE_SECONDS = 0.2

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tapgen.engine.schedule import Clock
+from tapgen.engine.clock import Clock
 
 Pace = Callable[[float], float]
 

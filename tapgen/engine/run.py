@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tapgen.cloud import CloudFormation
+from tapgen.engine.clock import Clock
 from tapgen.engine.orders import Orders
 from tapgen.engine.plan import Wanted
 from tapgen.engine.polling import Poller
-from tapgen.engine.schedule import Clock
 
 
 @dataclass(frozen=True)

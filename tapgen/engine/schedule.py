@@ -8,16 +8,13 @@ place to arrive. The clock is handed over: tests bring one that never waits.
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
+from tapgen.engine.clock import Clock
 from tapgen.engine.events import Event, Interrupted, StackSkipped
-
-if TYPE_CHECKING:
-    from tapgen.engine.orders import Orders
+from tapgen.engine.orders import Orders
 
 
 @dataclass(frozen=True)
@@ -28,28 +25,6 @@ class Pause:
 
 
 Procedure = Generator[Event | Pause, None, bool]
-
-
-class Clock(Protocol):
-    """Time, and waiting for it."""
-
-    def now(self) -> float:
-        """Seconds, from any beginning."""
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-
-
-class SystemClock:
-    """The machine's own."""
-
-    def now(self) -> float:
-        """Seconds since some moment; never goes back."""
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait for so many seconds."""
-        time.sleep(seconds)
 
 
 def run(

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tapgen.cloud import Refused, Services, Throttled, Unreachable
+from tapgen.engine.clock import Clock
 from tapgen.engine.operation import PATIENCE_SECONDS, STALE_SECONDS
 from tapgen.engine.polling import Pace
-from tapgen.engine.schedule import Clock
 from tapgen.errors import UsageError
 from tapgen.observe.history import Ended, Step, Tale
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from tapgen.cloud import Refused, Services, Throttled, Unreachable
-from tapgen.engine.schedule import Clock
+from tapgen.engine.clock import Clock
 from tapgen.errors import UsageError
 from tapgen.observe.deployed import Group
 

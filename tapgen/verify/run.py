@@ -17,7 +17,7 @@ from tapgen.verify.questions import Absent, Answers, Asker
 from tapgen.verify.result import Check, Outcome, Result, judged
 
 if TYPE_CHECKING:
-    from tapgen.engine.schedule import Clock
+    from tapgen.engine.clock import Clock
 
 CHECKS: tuple[Check, ...] = (
     *network.CHECKS,

@@ -20,7 +20,7 @@ from tapgen.verify.questions import Absent
 from tapgen.verify.result import Check, Fact, Facts, Outcome, Result, judged
 
 if TYPE_CHECKING:
-    from tapgen.engine.schedule import Clock
+    from tapgen.engine.clock import Clock
 
 GROUP = "Smoke"
 # A task starts within two minutes on Fargate, and may take 400 s before it is tried again.

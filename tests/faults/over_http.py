@@ -29,11 +29,11 @@ from faults.stage import Played
 from faults.witness import PREFIX, Broken
 from tapgen.aws import AwsCloudFormation, Endpoint, connect
 from tapgen.engine import deploy as deploying
+from tapgen.engine.clock import SystemClock
 from tapgen.engine.events import Event, StackDone, StackStarted, StackUnchanged
 from tapgen.engine.plan import GOOD, Wanted
 from tapgen.engine.polling import Poller, local_pace
 from tapgen.engine.run import Run
-from tapgen.engine.schedule import SystemClock
 from tapgen.engine.summary import Summary
 from tapgen.errors import Exit
 from tapgen.local import lease

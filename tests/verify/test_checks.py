@@ -20,7 +20,7 @@ from recorded import GONE, Flaw, Recorder, Replayed, put, question
 from tapgen import app, aws
 from tapgen.cloud import AccessDenied, Refused, Throttled
 from tapgen.description import Description
-from tapgen.engine.schedule import SystemClock
+from tapgen.engine.clock import SystemClock
 from tapgen.local.lease import Embedded
 from tapgen.local.resources.not_kept import NOT_REPORTED
 from tapgen.verify import run
