@@ -1,9 +1,9 @@
 """Time that passes only when somebody waits for it.
 
-``VirtualClock`` is a ``Clock`` of the engine. What AWS does meanwhile is a process: a generator that
-yields the seconds until its next step. Processes run while the clock is made to pass over their
-moments, in the order of those moments, so a whole environment takes milliseconds and every status
-on the way can be seen by whoever asks often enough.
+``VirtualClock`` is a ``Clock`` of the engine. What AWS does meanwhile is a process: a generator
+that yields the seconds until its next step. Processes run while the clock is made to pass over
+their moments, in the order of those moments, so a whole environment takes milliseconds and every
+status on the way can be seen by whoever asks often enough.
 """
 
 from __future__ import annotations
