@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -252,3 +253,20 @@ def test_a_run_that_died_before_protecting_is_made_up_for_by_the_next() -> None:
 
     assert stack(scene, "storage").protected
     assert "Update:Replace" in stack(scene, "storage").policy
+
+
+def test_a_policy_that_a_killed_run_left_open_is_closed_when_somebody_checks() -> None:
+    scene = Rounds(guard=guarded(WITH_BUCKET))
+    scene.roll_out(WITH_BUCKET)
+    closed = stack(scene, "storage").policy
+    stack(scene, "storage").policy = ""
+    scene.roll_out(WITH_BUCKET)
+    unasked = stack(scene, "storage").policy
+    scene.guard = replace(guarded(WITH_BUCKET), checking=True)
+
+    scene.roll_out(WITH_BUCKET)
+    before = len(scene.region.mutations)
+    scene.roll_out(WITH_BUCKET)
+
+    assert (unasked, stack(scene, "storage").policy) == ("", closed)
+    assert scene.region.mutations[before:] == []

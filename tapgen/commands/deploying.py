@@ -130,7 +130,7 @@ def deploy(
             sources=planned.sources,
         )
         stacks = [item.name for item in planned.wanted]
-        guard = guarding.guard_of(settings, planned, going)
+        guard = guarding.guard_of(settings, planned, going, checking=verify)
         carried = rounds.carry_out(session, planned, run, seen.phases, guard)
         events = durations.learning(past, remembered, carried)
         # Even with nothing to change: a run that died before its migrations is made up for.

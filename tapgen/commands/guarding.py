@@ -96,8 +96,17 @@ def type_suffix(env: str, why: str, typed: str | None) -> None:
         raise Declined(f"{typed!r} is not {env!r}: nothing was done")
 
 
-def guard_of(settings: Settings, planned: Rollout, agreed: dict[str, frozenset[str]]) -> Guard:
-    """What a run protects: every stack of a protected environment, not the account's own."""
+def guard_of(
+    settings: Settings,
+    planned: Rollout,
+    agreed: dict[str, frozenset[str]],
+    *,
+    checking: bool,
+) -> Guard:
+    """What a run protects: every stack of a protected environment, not the account's own.
+
+    ``checking`` says to look at the policies of unchanged stacks, too.
+    """
     from tapgen.engine.guard import Guard
 
     if not settings.protected:
@@ -107,4 +116,4 @@ def guard_of(settings: Settings, planned: Rollout, agreed: dict[str, frozenset[s
         for item in planned.wanted
         if item.request.tags.get("Environment") == settings.env
     }
-    return Guard(own, agreed)
+    return Guard(own, agreed, checking)

@@ -104,11 +104,13 @@ def _resources(logical_ids: Collection[str]) -> list[str]:
 @dataclass(frozen=True)
 class Guard:
     """What is protected in one run: ``documents`` by stack, and the logical ids, by stack, whose
-    loss somebody agreed to.
+    loss somebody agreed to. ``checking`` looks at the policies of unchanged stacks, too: a run that
+    was killed may have left one open.
     """
 
     documents: Mapping[str, Document] = field(default_factory=dict)
     agreed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    checking: bool = False
 
     def make_room(self, cloud: CloudFormation, deployed: DeployedStack) -> None:
         """Let what was agreed to happen to a stack that stands. Raises ``CloudError``."""
@@ -126,11 +128,13 @@ class Guard:
         """Put the protection of a stack in place; told as an event, and as trouble where AWS
         refuses: the stack itself stands as wanted.
         """
-        if stack.name not in self.documents or (stack.protected and not changed):
+        if stack.name not in self.documents:
+            return
+        if stack.protected and not changed and not self.checking:
             return
         kept = policy(self.documents[stack.name])
         try:
-            if kept is not None:
+            if kept is not None and (changed or cloud.policy(stack.id) != kept):
                 cloud.set_policy(stack.id, kept)
             if not stack.protected:
                 cloud.protect(stack.id, on=True)
