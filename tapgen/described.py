@@ -37,9 +37,10 @@ def sources() -> list[Path]:
 def fingerprint() -> str:
     """A digest of all that the description follows from. Raises ``OSError``."""
     found = hashlib.sha256(sys.version.encode())
-    for line in (*_versions(), *map(str, sources())):
+    paths = sources()
+    for line in (*_versions(), *map(str, paths)):
         found.update(f"{line}\n".encode())
-    for path in sources():
+    for path in paths:
         found.update(hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()
 

@@ -33,6 +33,11 @@ class DeployedStack:
     changed: datetime | None = None
     capabilities: tuple[str, ...] = ()
 
+    @property
+    def under_way(self) -> bool:
+        """Whether an operation goes on; a review waits for a person."""
+        return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
+
 
 @dataclass(frozen=True)
 class PropertyChange:

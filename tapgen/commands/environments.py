@@ -93,13 +93,14 @@ def envs(local: bool, profile: str | None, config: Path, form: str) -> None:
     """List the environments deployed or named in tapgen.toml."""
     with common.opened(None, config, local=local, profile=profile) as session:
         from tapgen import settings
+        from tapgen.engine import recover
         from tapgen.render import as_json
 
         known = settings.keys(common.describe().documents.values())
         named = settings.environments(config, known)
         found: dict[str, list[DeployedStack]] = {name: [] for name in named}
         for stack in session.cloud.stacks(f"{names.PROJECT}-"):
-            if stack.tags.get("ManagedBy") == "tapgen" and "Environment" in stack.tags:
+            if recover.is_ours(stack) and "Environment" in stack.tags:
                 found.setdefault(stack.tags["Environment"], []).append(stack)
     rows = [(name, *_condition(stacks)) for name, stacks in sorted(found.items())]
     if form == "json":

@@ -45,11 +45,7 @@ def watch(
         description = common.describe()
         settings = common.settled(session, env, description, config)
         common.head(session, env)
-        stacks = [
-            stack
-            for stack in _stacks(session, description, env, tiers)
-            if attach.is_under_way(stack)
-        ]
+        stacks = [stack for stack in _stacks(session, description, env, tiers) if stack.under_way]
         # Nothing of it is this command's own, so there is nothing to ask after Ctrl-C.
         attendant = attending.attendant(env, "detach", local=local, profile=profile)
         if stacks:
@@ -100,7 +96,7 @@ def cancel(
         found = [
             stack
             for stack in _stacks(session, description, env, tiers, shared=bool(tiers))
-            if attach.is_under_way(stack)
+            if stack.under_way
         ]
         stoppable = (attach.UPDATING, attach.CREATING) if delete_creating else (attach.UPDATING,)
         stacks = [stack for stack in found if stack.status in stoppable]

@@ -161,12 +161,14 @@ def _show_failures(summary: Summary, *, console: bool) -> None:
 
 def stacks_of(session: Session, env: str) -> list[DeployedStack]:
     """The live stacks of an environment, also those that left the code."""
+    from tapgen.engine import recover
+
     # By tag, not by name: tap-dev-2-network begins like a stack of "dev", and a stack that has
     # left the code still belongs to its environment.
     return [
         stack
         for stack in session.cloud.stacks(f"{names.PROJECT}-{env}-")
-        if stack.tags.get("Environment") == env and stack.tags.get("ManagedBy") == "tapgen"
+        if stack.tags.get("Environment") == env and recover.is_ours(stack)
     ]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from tapgen.cloud import CloudError, DeployedStack
+from tapgen.cloud import DeployedStack
 from tapgen.engine import plan, schedule, stopping
 from tapgen.engine.events import Event, StackDone, StackFailed, StackStarted, StackUnchanged
 from tapgen.engine.operation import Watch
@@ -16,11 +16,6 @@ from tapgen.engine.schedule import Procedure
 
 # Only these can be stopped: an update by rolling it back, a creation by deleting what there is.
 UPDATING, CREATING = "UPDATE_IN_PROGRESS", "CREATE_IN_PROGRESS"
-
-
-def is_under_way(stack: DeployedStack) -> bool:
-    """Whether an operation goes on; a review waits for a person."""
-    return stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS"
 
 
 def follow(run: Run, stacks: Sequence[DeployedStack]) -> Iterator[Event]:
@@ -50,15 +45,11 @@ def _one(
     run: Run, stack: DeployedStack, act: Callable[[Run, DeployedStack, Watch], Procedure]
 ) -> Procedure:
     watch = Watch(run.cloud, run.clock, run.poller, stack.name)
-    try:
-        return (yield from act(run, stack, watch))
-    except CloudError as error:
-        yield watch.unanswered(error)
-        return False
+    return watch.reported(act(run, stack, watch))
 
 
 def _followed(run: Run, stack: DeployedStack, watch: Watch) -> Procedure:
-    if not is_under_way(stack):
+    if not stack.under_way:
         yield StackUnchanged(stack.name, stack.outputs)
         return True
     action = _action(stack.status)

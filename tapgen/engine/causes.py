@@ -7,7 +7,7 @@ the earliest failure that does neither.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from tapgen.cloud import Failure, StackEvent
@@ -18,6 +18,8 @@ _ECHOES = re.compile(
 )
 _HOOKED = re.compile(r"hook\(s\) failed")
 _ROUTINE = "User Initiated"
+# The statuses that the first event of an operation has, a rollback's excepted.
+_BEGINNINGS = tuple(f"{verb}_IN_PROGRESS" for verb in ("CREATE", "UPDATE", "DELETE", "IMPORT"))
 
 # What the reason says, and what to do: refusals met on AWS and reported in public threads.
 _REMEDIES = (
@@ -92,6 +94,15 @@ _REMEDIES = (
         "it took longer than CloudFormation waits: look at the resource's own console, run again",
     ),
 )
+
+
+def last_operation(events: Sequence[StackEvent], stack_id: str) -> list[StackEvent]:
+    """The events of the last operation and of what followed from it, oldest first."""
+    first = 0
+    for number, event in enumerate(events):
+        if event.physical_id == stack_id and event.status in _BEGINNINGS:
+            first = number
+    return list(events[first:])
 
 
 def root_cause(events: Iterable[StackEvent]) -> StackEvent | None:

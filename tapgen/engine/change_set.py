@@ -28,7 +28,7 @@ from tapgen.engine.run import Run
 from tapgen.engine.schedule import Pause
 
 # AWS words it in three ways, in change sets and in updates.
-NO_CHANGES = ("didn't contain changes", "No updates are to be performed", "no changes")
+_NO_CHANGES = ("didn't contain changes", "No updates are to be performed", "no changes")
 
 # A change set takes a few seconds to be made, and can be deleted only then.
 WITHDRAWAL_SECONDS = 60.0
@@ -80,11 +80,16 @@ def prepared(run: Run, made: str, watch: Watch) -> Watching[ChangeSet]:
         yield Pause(min(run.poller(run.clock.now() - started), 5.0))
 
 
+def sees_nothing(found: ChangeSet) -> bool:
+    """Whether a change set could not be made because there is nothing to change."""
+    return any(words in found.reason for words in _NO_CHANGES)
+
+
 def not_prepared(
     run: Run, item: Wanted, found: ChangeSet, deployed: DeployedStack | None
 ) -> Watching[bool]:
     """Tell what a change set that could not be made means; nothing to change is fine."""
-    if any(words in found.reason for words in NO_CHANGES) and deployed is not None:
+    if sees_nothing(found) and deployed is not None:
         yield StackUnchanged(item.name, deployed.outputs)
         return True
     status = deployed.status if deployed else "not created"
@@ -168,7 +173,6 @@ def _withdrawn(run: Run, item: Wanted, made: str, before: DeployedStack | None) 
     if stack is None:
         # Made a moment ago, a stack may not be found yet.
         return not made
-    busy = stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS"
     ours = f":changeSet/{name_of(run, item)}/"
     found = run.cloud.change_sets(stack.id)
     # A list may be older than what was made a moment ago; an id from the maker is not.
@@ -178,7 +182,7 @@ def _withdrawn(run: Run, item: Wanted, made: str, before: DeployedStack | None) 
                 run.cloud.delete_change_set(change_set)
             except Refused:
                 # It may be ours that is being carried out after all.
-                if not busy:
+                if not stack.under_way:
                     raise
     # The empty stack that a change set for a new stack brings along, unless somebody else put a
     # change set of theirs on it meanwhile.

@@ -22,7 +22,7 @@ from tapgen.engine.events import (
     StackUnchanged,
     StackWaits,
 )
-from tapgen.engine.operation import Watch, Watching
+from tapgen.engine.operation import STALE_SECONDS, Watch, Watching
 from tapgen.engine.plan import Action, Step, Wanted
 from tapgen.engine.run import Run
 from tapgen.engine.schedule import Pause, Procedure
@@ -72,11 +72,7 @@ def deploy(
 def _stack(run: Run, item: Wanted, deployed: DeployedStack | None) -> Procedure:
     sources = run.sources.get(item.name, {})
     watch = Watch(run.cloud, run.clock, run.poller, item.name, sources)
-    try:
-        return (yield from _brought_up(run, item, deployed, watch))
-    except CloudError as error:
-        yield watch.unanswered(error)
-        return False
+    return watch.reported(_brought_up(run, item, deployed, watch))
 
 
 def _brought_up(
@@ -235,7 +231,7 @@ def _id_of(run: Run, name: str, watch: Watch) -> Watching[str]:
         if found is not None:
             return found.id
         # Right after its creation a stack may not be found yet.
-        if run.clock.now() - started > 30.0:
+        if run.clock.now() - started > STALE_SECONDS:
             raise _Vanished(name)
         yield Pause(run.poller(0.0))
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from tapgen import graph, resolve, yaml_text
-from tapgen.cloud import Account, CloudError, CloudFormation, DeployedStack, Kept, Resource
+from tapgen.cloud import Account, CloudFormation, DeployedStack, Kept, Resource
 from tapgen.engine import recover, schedule, stopping
 from tapgen.engine.events import (
     Event,
@@ -210,18 +210,12 @@ def _producers(documents: Mapping[str, Document]) -> dict[str, set[str]]:
 
 def _stack(run: Run, stack: DeployedStack) -> Procedure:
     watch = Watch(run.cloud, run.clock, run.poller, stack.name)
-    try:
-        return (yield from _gone(run, stack, watch))
-    except CloudError as error:
-        yield watch.unanswered(error)
-        return False
+    return watch.reported(_gone(run, stack, watch))
 
 
 def _gone(run: Run, stack: DeployedStack, watch: Watch) -> Watching[bool]:
     now: DeployedStack | None = stack
-    while now is not None and now.status.endswith("_IN_PROGRESS"):
-        if now.status == "REVIEW_IN_PROGRESS":
-            break
+    while now is not None and now.under_way:
         newest = yield from watch.patiently(lambda: run.cloud.newest_event(stack.id))
         yield StackWaits(stack.name, now.status, recover.whose(newest))
         now = yield from stopping.unless_cancelled(run, watch.attach(now))

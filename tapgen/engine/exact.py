@@ -30,7 +30,7 @@ from tapgen.cloud import (
 )
 from tapgen.diff import asked
 from tapgen.engine import causes
-from tapgen.engine.change_set import NO_CHANGES, fatal, fingerprint
+from tapgen.engine.change_set import fatal, fingerprint, sees_nothing
 from tapgen.engine.clock import Clock
 from tapgen.engine.plan import INLINE_BYTES, Wanted
 from tapgen.errors import TapgenError
@@ -178,7 +178,7 @@ class _Asking:
             return plain.changes
 
     def _failed(self, found: ChangeSet) -> Answer:
-        if any(words in found.reason for words in NO_CHANGES):
+        if sees_nothing(found):
             return Answer((), same=True)
         why = causes.refused_early(fatal(self._cloud, found)) or found.reason
         return Answer(note=f"CloudFormation makes no change set: {why or 'it does not say why'}")

@@ -30,6 +30,7 @@ DATA = (
 )
 # Findings that say that data goes.
 LOSSES = frozenset({"removes-stateful", "replaces-stateful"})
+_ALLOW = {"Effect": "Allow", "Principal": "*", "Action": "Update:*", "Resource": "*"}
 _ASKED_FOR = {
     "never": frozenset[str](),
     "destructive": frozenset({"destructive"}),
@@ -84,16 +85,17 @@ def policy(document: Document, allowing: Collection[str] = ()) -> str | None:
     # By type: it holds for what is there now and for what comes. CloudFormation denies what no
     # statement allows (stack policy guide).
     kept = {"Resource": "*"} if not allowing else {"NotResource": _resources(allowing)}
-    statements = [
-        {"Effect": "Allow", "Principal": "*", "Action": "Update:*", "Resource": "*"},
-        {
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": ["Update:Replace", "Update:Delete"],
-            **kept,
-            "Condition": {"StringEquals": {"ResourceType": sorted(DATA)}},
-        },
-    ]
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": ["Update:Replace", "Update:Delete"],
+        **kept,
+        "Condition": {"StringEquals": {"ResourceType": sorted(DATA)}},
+    }
+    return _as_policy(_ALLOW, deny)
+
+
+def _as_policy(*statements: Mapping[str, object]) -> str:
     return json.dumps({"Statement": statements}, separators=(",", ":"))
 
 
@@ -120,7 +122,7 @@ class Guard:
             return
         opened = policy(document, allowing=agreed)
         # The only data of the old template may be what goes: then the new one asks for no policy.
-        cloud.set_policy(deployed.id, opened or _ANYTHING)
+        cloud.set_policy(deployed.id, opened or _as_policy(_ALLOW))
 
     def close(
         self, cloud: CloudFormation, stack: DeployedStack, *, changed: bool
@@ -141,16 +143,6 @@ class Guard:
                 yield StackProtected(stack.name, data=kept is not None)
         except CloudError as error:
             yield MonitoringTrouble(stack.name, f"not protected: {error}")
-
-
-_ANYTHING = json.dumps(
-    {
-        "Statement": [
-            {"Effect": "Allow", "Principal": "*", "Action": "Update:*", "Resource": "*"},
-        ]
-    },
-    separators=(",", ":"),
-)
 
 
 def agreed_losses(found: Sequence[tuple[str, Finding]]) -> dict[str, frozenset[str]]:

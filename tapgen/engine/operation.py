@@ -23,7 +23,7 @@ from tapgen.engine import causes
 from tapgen.engine.clock import Clock
 from tapgen.engine.events import Event, MonitoringTrouble, ResourceMoved, StackFailed
 from tapgen.engine.polling import Poller
-from tapgen.engine.schedule import Pause
+from tapgen.engine.schedule import Pause, Procedure
 
 T = TypeVar("T")
 Watching = Generator[Event | Pause, None, T]
@@ -36,10 +36,6 @@ STALE_SECONDS = 30.0
 # The history may be behind, or be read without what is in it: every so many looks the stack itself
 # is asked too.
 ASKED_ANYWAY = 5
-# The statuses that an operation's first event has.
-_BEGINNINGS = frozenset(
-    {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS"}
-)
 
 
 @dataclass
@@ -71,9 +67,9 @@ class Watch:
         """Follow the operation that is under way, from its first event on, to the end."""
         self.seen, self.last_event = [], None
         events = yield from self.patiently(lambda: self.cloud.events(stack.id, None))
-        for earlier, event in itertools.pairwise(events):
-            if event.physical_id == stack.id and event.status in _BEGINNINGS:
-                self.last_event = earlier.id
+        operation = causes.last_operation(events, stack.id)
+        if earlier := events[: len(events) - len(operation)]:
+            self.last_event = earlier[-1].id
         return (yield from self.to_the_end(stack.id, None))
 
     def to_the_end(
@@ -134,8 +130,15 @@ class Watch:
                 self.poller.answered()
                 return answer
 
-    def unanswered(self, error: CloudError) -> StackFailed:
-        """The report of a stack whose end nobody saw, because of ``error``."""
+    def reported(self, procedure: Procedure) -> Procedure:
+        """Run what is done about the stack; an end that nobody saw is told, and no success."""
+        try:
+            return (yield from procedure)
+        except CloudError as error:
+            yield self._unanswered(error)
+            return False
+
+    def _unanswered(self, error: CloudError) -> StackFailed:
         runs_on = "; the operation runs on in AWS, and the same command picks it up"
         return StackFailed(self.stack, "", f"{error}{runs_on if self.running else ''}")
 

@@ -21,8 +21,6 @@ from tapgen.errors import UsageError
 
 T = TypeVar("T")
 
-# The statuses that the first event of an operation has, a rollback's excepted.
-_BEGINNINGS = tuple(f"{verb}_IN_PROGRESS" for verb in ("CREATE", "UPDATE", "DELETE", "IMPORT"))
 _CANCELLED = "User Initiated"
 
 
@@ -81,7 +79,7 @@ def diagnose(cloud: CloudFormation, stack: DeployedStack) -> Diagnosis:
     Raises ``CloudError``, but not where the history may not be read: it only illustrates.
     """
     try:
-        events = last_operation(cloud.events(stack.id, None), stack.id)
+        events = causes.last_operation(cloud.events(stack.id, None), stack.id)
         resources = cloud.resources(stack.id)
     except Refused:
         return Diagnosis(stack, reason=stack.reason)
@@ -100,15 +98,6 @@ def diagnose(cloud: CloudFormation, stack: DeployedStack) -> Diagnosis:
     ]
     remaining = [r for r in resources if r.physical_id and r.status != "DELETE_COMPLETE"]
     return Diagnosis(stack, cause, told, tuple(stuck), tuple(remaining))
-
-
-def last_operation(events: Sequence[StackEvent], stack_id: str) -> list[StackEvent]:
-    """The events of the last operation and of what followed from it, oldest first."""
-    first = 0
-    for number, event in enumerate(events):
-        if event.physical_id == stack_id and event.status in _BEGINNINGS:
-            first = number
-    return list(events[first:])
 
 
 def whose(event: StackEvent | None) -> str:

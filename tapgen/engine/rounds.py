@@ -81,9 +81,9 @@ def carry_out(
 
     outputs: dict[str, Mapping[str, str]] = {}
     for number, phase in enumerate(rounds, 1):
+        later = {item.name for rest in rounds[number:] for item in rest.wanted}
         if len(rounds) > 1:
             stacks = tuple(item.name for item in phase.wanted)
-            later = {item.name for rest in rounds[number:] for item in rest.wanted}
             yield RoundStarted(
                 phase.title, number, len(rounds), stacks=stacks, later=tuple(sorted(later))
             )
@@ -98,7 +98,6 @@ def carry_out(
             return
         if failed:
             # Also those whose own turn went well: what they stand at now is half of the way.
-            later = {item.name for rest in rounds[number:] for item in rest.wanted}
             for name in sorted(later - set(failed)):
                 yield StackSkipped(name, because=failed[0])
             outputs = {name: told for name, told in outputs.items() if name not in later}

@@ -91,7 +91,7 @@ def test_a_review_is_not_under_way(scene: Allowing) -> None:
         TemplateBody='{"Resources": {"It": {"Type": "AWS::SNS::Topic"}}}',
     )
 
-    assert not attach.is_under_way(scene.standing("tap-dev-data"))
+    assert not scene.standing("tap-dev-data").under_way
 
 
 def test_expired_credentials_end_the_following_and_nothing_else(scene: Allowing) -> None:
